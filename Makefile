@@ -1,0 +1,45 @@
+# Targets: demo, test, lint, format, templates, docs, bench, clean.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format templates docs bench clean
+
+$(VENV)/.localcloud: setup.py pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[localcloud]'
+	@touch $@
+
+$(VENV)/.dev: setup.py pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.localcloud
+
+demo:
+	@$(MAKE) --no-print-directory $(VENV)/.localcloud
+	@$(BIN)/python -m localcloud.demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint templates/lease-function.json templates/instance-role.json
+
+test: lint
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+templates: $(VENV)/.dev
+	$(BIN)/python -m htcondor_annex.templates write
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.generate
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

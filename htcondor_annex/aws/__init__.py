@@ -1,0 +1,1 @@
+"""AWS: endpoints, credentials, clients, and the one home of its error codes."""

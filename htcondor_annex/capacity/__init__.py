@@ -1,0 +1,1 @@
+"""The kinds of capacity that an annex can have, one module each."""

@@ -1,0 +1,1 @@
+"""`condor_annexd`: the daemon under condor_master that provisions annexes."""

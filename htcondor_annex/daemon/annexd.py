@@ -1,0 +1,163 @@
+"""The daemon's life between start and end: serving, advertising, and heeding signals."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import time
+import uuid
+
+from htcondor_annex import __version__, condor
+from htcondor_annex.daemon.ad import MYTYPE, daemon_ad
+from htcondor_annex.daemon.keyreader import KeyReader
+from htcondor_annex.daemon.poollink import PoolLink
+from htcondor_annex.daemon.server import SocketHeldError, claim_socket, serve
+from htcondor_annex.daemon.service import Service
+from htcondor_annex.errors import KnobError
+from htcondor_annex.journal.memory import MemoryJournal
+from htcondor_annex.knobs import Knobs, read_knobs
+
+__all__ = ["SocketHeldError", "run"]
+
+_log = logging.getLogger(__name__)
+
+_ALIVE_TIMEOUT = 3600
+"""Seconds of silence after which condor_master ends the daemon (its own daemons' default)."""
+_ALIVE_INTERVAL = _ALIVE_TIMEOUT // 3
+_GRACE = 60.0
+"""Seconds that a graceful end waits for the steps under way and for undoing what is half done."""
+_FAREWELL = 3.0
+"""Seconds that withdrawing the ad may take."""
+_FAST_FAREWELL = 0.5
+
+
+class _Annexd:
+    """One run of the daemon."""
+
+    def __init__(self, keys: KeyReader, link: PoolLink) -> None:
+        self._keys = keys
+        self._link = link
+        self._knobs = read_knobs(condor.Params(), condor.evaluate_integer)
+        self._name = self._knobs.name or condor.local_name()
+        self._journal = MemoryJournal(str(uuid.uuid4()))
+        self._service = Service(self._knobs, self._journal, keys)
+        self._service.warm()
+        self._started = int(time.time())
+        self._under_master = bool(os.environ.get("CONDOR_INHERIT"))
+        self._end: asyncio.Future[signal.Signals] | None = None
+        self._changed = asyncio.Event()
+
+    def _advertise(self) -> None:
+        if not condor.has_collector():
+            return
+        ad = daemon_ad(
+            self._knobs,
+            self._service.counts(),
+            machine=condor.local_name(),
+            condor_version=condor.version(),
+            annexd_id=self._journal.annexd_id,
+            started=self._started,
+        )
+        self._link.send("advertise", ad=ad)
+
+    async def _keep_advertising(self) -> None:
+        while True:
+            self._changed.clear()
+            self._advertise()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._knobs.update_interval):
+                    await self._changed.wait()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            self._link.send("alive", pid=os.getpid(), timeout=_ALIVE_TIMEOUT)
+            await asyncio.sleep(_ALIVE_INTERVAL)
+
+    def _reconfigure(self) -> None:
+        """Read the configuration again; one that cannot be used changes nothing."""
+        try:
+            condor.reload_config()
+            knobs = read_knobs(condor.Params(), condor.evaluate_integer)
+        except condor.CondorError as error:
+            _log.error("reconfiguring: %s", error)
+            return
+        except KnobError as error:
+            _log.error("reconfiguring: %s: %s", error.message, "; ".join(error.problems))
+            return
+        for field in ("socket", "threads", "aws_timeout"):
+            if getattr(knobs, field) != getattr(self._knobs, field):
+                _log.warning("reconfiguring: a new %s takes effect at the next start", field)
+        self._use(knobs)
+        self._link.send("reconfig")
+        self._changed.set()
+        _log.info("reconfigured: EC2 at %s", knobs.ec2_url)
+
+    def _use(self, knobs: Knobs) -> None:
+        self._knobs = knobs
+        self._service.knobs = knobs
+        self._service.warm()
+
+    def _stop_on(self, number: signal.Signals) -> None:
+        if self._end is not None and not self._end.done():
+            self._end.set_result(number)
+
+    async def run(self) -> None:
+        """Serve until a signal says to end."""
+        loop = asyncio.get_running_loop()
+        self._end = loop.create_future()
+        listener, lock = claim_socket(self._knobs.socket)
+        stop_serving = await serve(listener, self._service)
+        loop.add_signal_handler(signal.SIGHUP, self._reconfigure)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._stop_on, number)
+        tasks = [
+            asyncio.create_task(self._link.run()),
+            asyncio.create_task(self._keep_advertising()),
+        ]
+        if self._under_master:
+            self._link.send("ready", state="Ready")
+            tasks.append(asyncio.create_task(self._keep_alive()))
+        _log.info(
+            "condor_annexd %s (HTCondor %s) serves %s as %s; EC2 at %s; %d MiB",
+            __version__,
+            condor.version(),
+            self._knobs.socket,
+            self._name,
+            self._knobs.ec2_url,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        )
+        ended_by = await self._end
+        fast = ended_by is signal.SIGQUIT
+        _log.info("ending %s, told by %s", "at once" if fast else "gracefully", ended_by.name)
+        await self._service.stop(0 if fast else _GRACE)
+        if not fast:
+            await stop_serving()
+        if condor.has_collector():
+            self._link.send("invalidate", mytype=MYTYPE, name=self._name)
+            await self._link.drain(_FAST_FAREWELL if fast else _FAREWELL)
+        for task in tasks:
+            task.cancel()
+        self._link.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._knobs.socket)  # noqa: PTH108  (a socket, not a document)
+        os.close(lock)
+        _log.info("ended")
+
+
+def run(keys: KeyReader, link: PoolLink) -> int:
+    """Run the daemon in this process.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        KnobError: If the socket cannot be made or the configuration cannot be used.
+        SocketHeldError: If another daemon serves it.
+    """
+    daemon = _Annexd(keys, link)
+    asyncio.run(daemon.run())
+    logging.shutdown()
+    # Threads that wait for AWS must not hold a daemon that was told to end.
+    os._exit(0)

@@ -1,0 +1,129 @@
+"""The link to the pool: what talks to the collector and to condor_master, in its own process.
+
+The bindings keep Python's interpreter lock while they wait for the network (20 seconds for a
+collector that accepts and never answers), so a thread would stop the daemon with it. This small
+process is told what to say in JSON messages, says it, and reports how that went.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from htcondor_annex import condor
+
+__all__ = ["PoolLink"]
+
+_log = logging.getLogger(__name__)
+_MAX_MESSAGE = 64 * 1024
+
+
+def _say(message: Mapping[str, Any]) -> None:
+    """Say one thing to the pool; blocking."""
+    match message["op"]:
+        case "advertise":
+            condor.advertise(message["ad"])
+        case "invalidate":
+            condor.invalidate(message["mytype"], message["name"])
+        case "ready":
+            condor.set_ready_state(message["state"])
+        case "alive":
+            condor.send_alive(message["pid"], message["timeout"])
+        case "reconfig":
+            condor.reload_config()
+
+
+def _serve(channel: socket.socket) -> None:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # it ends with the daemon, not before
+    while request := channel.recv(_MAX_MESSAGE):
+        message = json.loads(request)
+        error = ""
+        try:
+            _say(message)
+        except condor.CondorError as failure:
+            error = str(failure) or type(failure).__name__
+        with contextlib.suppress(BrokenPipeError):
+            channel.send(json.dumps({"op": message["op"], "error": error[:1000]}).encode())
+
+
+class PoolLink:
+    """The daemon's end: messages go one at a time, and nobody waits for them but the last.
+
+    A collector that cannot be reached is said once, and once more when it is back.
+    """
+
+    def __init__(self, channel: socket.socket, pid: int) -> None:
+        """Hold the channel and the process id."""
+        self._channel = channel
+        self.pid = pid
+        self._waiting: dict[str, Mapping[str, Any]] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._failed: set[str] = set()
+
+    @classmethod
+    def start(cls) -> "PoolLink":
+        """Fork the link; to be called before any thread or event loop exists."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                ours.close()
+                _serve(theirs)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        ours.settimeout(0)  # for the event loop
+        return cls(ours, pid)
+
+    def send(self, op: str, **message: Any) -> None:  # noqa: ANN401  (JSON)
+        """Say something when the link is free; a newer message of a kind replaces an older."""
+        self._waiting[op] = {"op": op, **message}
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry messages, until cancelled or the link's process ends."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            while self._waiting:
+                message = self._waiting.pop(next(iter(self._waiting)))
+                await loop.sock_sendall(self._channel, json.dumps(message).encode())
+                answer = await loop.sock_recv(self._channel, _MAX_MESSAGE)
+                if not answer:
+                    _log.error(
+                        "the link to the pool has ended: the pool no longer sees this daemon"
+                    )
+                    return
+                self._note(json.loads(answer))
+            self._wake.clear()
+            self._idle.set()
+
+    def _note(self, answer: Mapping[str, str]) -> None:
+        op, error = answer["op"], answer["error"]
+        if error and op not in self._failed:
+            self._failed.add(op)
+            _log.warning("the pool did not take '%s': %s; work goes on without it", op, error)
+        elif not error and op in self._failed:
+            self._failed.discard(op)
+            _log.info("the pool takes '%s' again", op)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all is said, at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    def close(self) -> None:
+        """End the link: it sees its channel close after the message under way."""
+        self._channel.close()

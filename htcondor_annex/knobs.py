@@ -1,0 +1,215 @@
+"""The knobs: HTCondor parameters read once into one typed, frozen object.
+
+`KNOBS` is the one list of them; docs/reference/knobs.md is generated from it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from htcondor_annex.errors import KnobError
+
+__all__ = ["KNOBS", "Knob", "Knobs", "read_knobs", "socket_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One knob.
+
+    Attributes:
+        field: The attribute of `Knobs` that it fills.
+        kind: `text`, `path` (absolute), `seconds` or `number`.
+        default: As an administrator would write it; None for no default.
+        least: The smallest number allowed.
+        help: For the reference page.
+    """
+
+    name: str
+    field: str
+    kind: str
+    default: str | None
+    help: str
+    least: int = 1
+
+
+KNOBS: tuple[Knob, ...] = (
+    Knob(
+        "ANNEXD_SOCKET",
+        "socket",
+        "path",
+        "$(LOCK)/annexd.sock",
+        "The Unix socket on which annexd serves condor_annex. Change it by a restart.",
+    ),
+    Knob(
+        "ANNEXD_NAME",
+        "name",
+        "text",
+        "$(FULL_HOSTNAME)",
+        "The name in the daemon's ad.",
+    ),
+    Knob(
+        "ANNEXD_UPDATE_INTERVAL",
+        "update_interval",
+        "seconds",
+        "300",
+        "How often annexd sends its ad to the collector.",
+    ),
+    Knob(
+        "ANNEXD_THREADS",
+        "threads",
+        "number",
+        "32",
+        "How many calls to AWS may be under way at once. Change it by a restart.",
+    ),
+    Knob(
+        "ANNEXD_AWS_TIMEOUT",
+        "aws_timeout",
+        "seconds",
+        "30",
+        "How long one call to AWS may stay without an answer before its outcome counts as unknown.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_AWS_REGION",
+        "region",
+        "text",
+        "us-east-1",
+        "The region of endpoints whose host name does not tell it (any that is not AWS's own).",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_EC2_URL",
+        "ec2_url",
+        "text",
+        "https://ec2.us-east-1.amazonaws.com",
+        "Where EC2 is reached. The three endpoints must be of one region.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_CWE_URL",
+        "events_url",
+        "text",
+        "https://events.us-east-1.amazonaws.com",
+        "Where EventBridge (once CloudWatch Events) is reached.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_LAMBDA_URL",
+        "lambda_url",
+        "text",
+        "https://lambda.us-east-1.amazonaws.com",
+        "Where Lambda is reached.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_ACCESS_KEY_FILE",
+        "access_key_file",
+        "path",
+        None,
+        "The file that holds the access key ID, when condor_annex is given none.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_SECRET_KEY_FILE",
+        "secret_key_file",
+        "path",
+        None,
+        "The file that holds the secret access key, when condor_annex is given none.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
+        "lease_function_arn",
+        "text",
+        None,
+        "The lease function, when condor_annex is given none.",
+    ),
+    Knob(
+        "ANNEX_DEFAULT_LEASE_DURATION",
+        "lease_duration",
+        "seconds",
+        "3000",
+        "The lease, when condor_annex is given none.",
+    ),
+    Knob(
+        "ANNEX_MAX_LEASE",
+        "max_lease",
+        "seconds",
+        "7 * 24 * 3600",
+        "The longest lease. AWS itself ends every fleet this long after its start (ValidUntil).",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What the configuration says; times in seconds, paths absolute."""
+
+    socket: str
+    name: str
+    update_interval: int
+    threads: int
+    aws_timeout: int
+    region: str
+    ec2_url: str
+    events_url: str
+    lambda_url: str
+    access_key_file: str | None
+    secret_key_file: str | None
+    lease_function_arn: str | None
+    lease_duration: int
+    max_lease: int
+
+
+_MACRO = re.compile(r"\$\((\w+)\)", re.ASCII)
+
+
+def _text(knob: Knob, param: Mapping[str, str]) -> str | None:
+    """Return the knob's text, or its default with the $(MACROS) of the configuration in it."""
+    value = param.get(knob.name)
+    if value is not None or knob.default is None:
+        return value
+    return _MACRO.sub(lambda macro: param.get(macro[1], ""), knob.default)
+
+
+def _value(knob: Knob, text: str, evaluate: Callable[[str], int]) -> str | int:
+    if knob.kind == "text":
+        return text
+    if knob.kind == "path":
+        if not text.startswith("/"):
+            raise ValueError(f"{text!r} is no absolute path")
+        return text
+    number = evaluate(text)
+    if number < knob.least:
+        raise ValueError(f"{number} is less than {knob.least}")
+    return number
+
+
+def read_knobs(param: Mapping[str, str], evaluate: Callable[[str], int]) -> Knobs:
+    """Read every knob.
+
+    Args:
+        param: HTCondor's configuration: name to expanded text; unset knobs absent.
+        evaluate: What turns a numeric expression into a whole number, or raises ValueError.
+
+    Raises:
+        KnobError: Naming every knob that cannot be used, and why.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for knob in KNOBS:
+        text = _text(knob, param)
+        try:
+            values[knob.field] = None if text is None else _value(knob, text, evaluate)
+        except ValueError as error:
+            problems.append(f"{knob.name}: {error}")
+    if problems:
+        raise KnobError(
+            "the HTCondor configuration cannot be used",
+            problems=problems,
+            advice="Correct these knobs; `condor_config_val -v NAME` tells where one is set.",
+        )
+    return Knobs(**values)
+
+
+_BY_NAME: Mapping[str, Knob] = MappingProxyType({knob.name: knob for knob in KNOBS})
+
+
+def socket_path(param: Mapping[str, str]) -> str:
+    """Return where annexd serves, the one knob that the tool needs for itself."""
+    return str(_text(_BY_NAME["ANNEXD_SOCKET"], param))

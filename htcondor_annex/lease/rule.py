@@ -1,0 +1,41 @@
+"""The rule of one annex: EventBridge runs the lease function by it every few minutes. Pure.
+
+Source: EventBridge API reference, PutRule and PutTargets; the rule's form is the seed's.
+"""
+
+import json
+from typing import Any
+
+from htcondor_annex import tags
+from htcondor_annex.annex import Identity, Lease
+
+__all__ = ["SCHEDULE", "put_rule_parameters", "put_targets_parameters", "rule_name"]
+
+SCHEDULE = "rate(5 minutes)"
+_PREFIX = "htcondor-annex-"
+
+
+def rule_name(annex_id: str) -> str:
+    """Return the name of an annex's rule; its one target has the same id."""
+    return _PREFIX + annex_id
+
+
+def put_rule_parameters(identity: Identity, lease: Lease) -> dict[str, Any]:
+    """Return PutRule's parameters: enabled from the start, so that the lease never waits for us."""
+    return {
+        "Name": rule_name(identity.id),
+        "ScheduleExpression": SCHEDULE,
+        "State": "ENABLED",
+        "Description": "Ends an HTCondor annex when its lease is over",
+        "Tags": tags.pairs(tags.for_annex(identity, lease)),
+    }
+
+
+def put_targets_parameters(identity: Identity, lease: Lease) -> dict[str, Any]:
+    """Return PutTargets' parameters: the lease function, and what it is told."""
+    name = rule_name(identity.id)
+    event = {"AnnexID": identity.id, "LeaseExpiration": lease.expires, "RuleName": name}
+    return {
+        "Rule": name,
+        "Targets": [{"Id": name, "Arn": lease.function_arn, "Input": json.dumps(event)}],
+    }

@@ -1,0 +1,148 @@
+"""From a request to an annex: every check that needs nobody's answer, made before AWS is asked.
+
+Pure: the knobs, the clock's reading, the random id and the model of AWS's API are passed in.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from htcondor_annex.annex import (
+    Annex,
+    AnnexRequest,
+    Endpoints,
+    Identity,
+    Lease,
+    Owner,
+    check_annex_name,
+)
+from htcondor_annex.aws.endpoints import Partition, check_endpoints, parse_lambda_arn
+from htcondor_annex.capacity import spot_fleet
+from htcondor_annex.errors import RequestError
+from htcondor_annex.knobs import Knobs
+
+__all__ = ["AwsModel", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsModel:
+    """What botocore knows of AWS: the shape of a Spot Fleet's configuration, the partitions."""
+
+    spot_fleet: Any
+    partitions: Sequence[Partition]
+
+
+def _given(value: str | None, default: str | None, what: str, flag: str, knob: str) -> str:
+    chosen = value if value is not None else default
+    if not chosen:
+        raise RequestError(
+            f"no {what} was given",
+            advice=f"Give {flag}, or set {knob} in HTCondor's configuration.",
+        )
+    return chosen
+
+
+def _endpoints(request: AnnexRequest, knobs: Knobs, model: AwsModel) -> Endpoints:
+    return check_endpoints(
+        request.ec2_url or knobs.ec2_url,
+        request.events_url or knobs.events_url,
+        request.lambda_url or knobs.lambda_url,
+        model.partitions,
+        knobs.region,
+    )
+
+
+def _lease(request: AnnexRequest, knobs: Knobs, now: int, region: str) -> Lease:
+    arn = _given(
+        request.lease_function_arn,
+        knobs.lease_function_arn,
+        "lease function",
+        "-lease-function-arn ARN (the LeaseFunctionARN that the lease function's stack outputs)",
+        "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
+    )
+    parsed = parse_lambda_arn(arn)
+    if parsed.region != region:
+        raise RequestError(
+            f"the lease function is in {parsed.region}, the endpoints are in {region}",
+            advice="A lease function ends only what is in its own region: give the one of the "
+            "endpoints' region, or endpoints of the function's.",
+        )
+    duration = knobs.lease_duration if request.lease_duration is None else request.lease_duration
+    if duration > knobs.max_lease:
+        raise RequestError(
+            f"a lease of {duration} seconds is longer than ANNEX_MAX_LEASE ({knobs.max_lease})",
+            advice="Ask for a shorter lease, or have ANNEX_MAX_LEASE raised.",
+        )
+    start = max(now, request.valid_from or now)
+    return Lease(expires=start + duration, function_arn=arn)
+
+
+def plan(
+    request: AnnexRequest,
+    *,
+    owner: Owner,
+    knobs: Knobs,
+    model: AwsModel,
+    now: int,
+    annex_id: str,
+    annexd_id: str,
+    names_taken: Collection[str],
+) -> Annex:
+    """Return the annex that a request asks for, with its exact parameters.
+
+    Args:
+        request: Checked for form.
+        owner: Who asks, by the kernel's word.
+        knobs: The daemon's.
+        model: What botocore knows of AWS.
+        now: Epoch seconds.
+        annex_id: A new UUID4.
+        annexd_id: The daemon's UUID.
+        names_taken: Names of the owner's living annexes.
+
+    Raises:
+        RequestError: If an option is wrong or missing.
+        ConfigError: If the configuration is wrong, listing every problem.
+    """
+    # The default name shows the id's beginning, so that a person can tell two apart.
+    identity = Identity(annex_id, request.name or f"annex-{annex_id[:8]}", annexd_id)
+    check_annex_name(identity.name)
+    if identity.name in names_taken:
+        raise RequestError(
+            f"you have an annex named {identity.name!r} already",
+            advice="Give another -annex-name.",
+        )
+    endpoints = _endpoints(request, knobs, model)
+    lease = _lease(request, knobs, now, endpoints.region)
+    access, secret = (
+        _given(
+            getattr(request, f"{kind}_key_file"),
+            getattr(knobs, f"{kind}_key_file"),
+            f"{kind} key file",
+            f"-{kind}-key-file FILE",
+            f"ANNEX_DEFAULT_{kind.upper()}_KEY_FILE",
+        )
+        for kind in ("access", "secret")
+    )
+    valid = spot_fleet.validity(now, request.valid_from, request.valid_until, knobs.max_lease)
+    fleet = spot_fleet.build(
+        request.config,
+        model.spot_fleet,
+        count=request.count,
+        identity=identity,
+        lease=lease,
+        client_token=annex_id,
+        valid=valid,
+    )
+    return Annex(
+        identity=identity,
+        owner=owner,
+        lease=lease,
+        endpoints=endpoints,
+        access_key_file=access,
+        secret_key_file=secret,
+        client_token=annex_id,
+        parameters=fleet.parameters,
+        created=now,
+        remarks=fleet.remarks,
+    )

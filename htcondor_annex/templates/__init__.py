@@ -1,0 +1,11 @@
+"""The project's CloudFormation templates, each generated from one source.
+
+`python -m htcondor_annex.templates lease` prints the lease function's, `... role BUCKET KEY` an
+instance role's; `... write` brings the committed files up to date.
+"""
+
+from htcondor_annex.templates.lease import lease_template
+from htcondor_annex.templates.objects import ObjectName, check_object
+from htcondor_annex.templates.role import role_template
+
+__all__ = ["ObjectName", "check_object", "lease_template", "role_template"]

@@ -1,0 +1,151 @@
+"""The tool's flags: one table, in HTCondor's manner (one dash, any unambiguous prefix).
+
+docs/reference/condor_annex.md is generated from `FLAGS`.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Never
+
+from htcondor_annex import __version__
+from htcondor_annex.errors import ExitStatus
+
+__all__ = ["FLAGS", "Flag", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: its names (the first is the one we print), its argument's name, its help."""
+
+    names: tuple[str, ...]
+    field: str
+    argument: str | None
+    help: str
+    number: bool = False
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag(
+        ("-access-key-file", "-public-key-file"),
+        "access_key_file",
+        "FILE",
+        "file that holds the access key ID (default: ANNEX_DEFAULT_ACCESS_KEY_FILE)",
+    ),
+    Flag(
+        ("-secret-key-file", "-private-key-file"),
+        "secret_key_file",
+        "FILE",
+        "file that holds the secret access key (default: ANNEX_DEFAULT_SECRET_KEY_FILE)",
+    ),
+    Flag(
+        ("-lease-duration",),
+        "lease_duration",
+        "SECONDS",
+        "how long the annex may live (default: ANNEX_DEFAULT_LEASE_DURATION)",
+        number=True,
+    ),
+    Flag(
+        ("-lease-function-arn",),
+        "lease_function_arn",
+        "ARN",
+        "the LeaseFunctionARN that the lease function's stack outputs "
+        "(default: ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN)",
+    ),
+    Flag(
+        ("-count",),
+        "count",
+        "N",
+        "how many units of capacity to ask for, instead of the file's TargetCapacity",
+        number=True,
+    ),
+    Flag(("-annex-name",), "annex_name", "NAME", "a name for the annex"),
+    Flag(
+        ("-valid-from",),
+        "valid_from",
+        "TIME",
+        "ask for machines from then on: UTC, such as 2026-01-31T12:00:00Z, or +SECONDS",
+    ),
+    Flag(
+        ("-valid-until",),
+        "valid_until",
+        "TIME",
+        "have AWS end everything then, whatever happens (default: start plus ANNEX_MAX_LEASE)",
+    ),
+    Flag(
+        ("-ec2-url", "-service-url"),
+        "ec2_url",
+        "URL",
+        "where EC2 is reached (default: ANNEX_DEFAULT_EC2_URL)",
+    ),
+    Flag(
+        ("-events-url",),
+        "events_url",
+        "URL",
+        "where EventBridge is reached (default: ANNEX_DEFAULT_CWE_URL)",
+    ),
+    Flag(
+        ("-lambda-url",),
+        "lambda_url",
+        "URL",
+        "where Lambda is reached (default: ANNEX_DEFAULT_LAMBDA_URL)",
+    ),
+    Flag(("-debug",), "debug", None, "say on standard error what is sent and what is heard"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with HTCondor's status for a wrong command line."""
+
+    def error(self, message: str) -> Never:
+        """Print what is wrong, and end."""
+        self.exit(
+            ExitStatus.USAGE,
+            f"condor_annex: {message}\nTry 'condor_annex -help'.\n",
+        )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {number}")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the table."""
+    made = _Parser(
+        prog="condor_annex",
+        usage="condor_annex [options] config.json",
+        description="Adds machines from AWS to the HTCondor pool, under a lease.",
+        epilog="On success the Spot Fleet request ID, and nothing else, is on standard output.",
+        add_help=False,
+    )
+    made.add_argument(
+        "config",
+        metavar="config.json",
+        help="Spot Fleet configuration, as the AWS console exports it; - is standard input",
+    )
+    for flag in FLAGS:
+        if flag.argument is None:
+            made.add_argument(*flag.names, dest=flag.field, action="store_true", help=flag.help)
+        else:
+            made.add_argument(
+                *flag.names,
+                dest=flag.field,
+                metavar=flag.argument,
+                type=_positive if flag.number else str,
+                help=flag.help,
+            )
+    made.add_argument("-help", action="help", help="show this and end")
+    version = f"condor_annex {__version__}"
+    made.add_argument("-version", action="version", version=version, help="show it and end")
+    return made
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; ends the process with status 1 when it is wrong."""
+    return parser().parse_args(argv)

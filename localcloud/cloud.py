@@ -1,0 +1,324 @@
+"""A handle on a local cloud: starts its process, and controls it over HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+
+from localcloud.shared import CONTROL, ONLOOKER
+
+__all__ = ["Contents", "LocalCloud", "Seen"]
+
+REGION = "us-east-1"
+ACCESS_KEY = "AKIALOCALCLOUD000000"
+SECRET_KEY = "localcloud"  # noqa: S105  (opens nothing but the local cloud)
+_ROOT = Path(__file__).resolve().parents[1]
+_TIMEOUT = 60
+_ENDED = ("terminated", "shutting-down")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call that reached the cloud.
+
+    Attributes:
+        service: The signing name, such as `ec2`.
+        action: Such as `RequestSpotFleet`.
+        region: From the signature's scope.
+        access_key: The id of the key that signed it.
+        parameters: As botocore's model names them; times are ISO 8601 texts.
+        time: When it came, epoch seconds.
+        status: The HTTP status of the answer; 0 if none was given (yet).
+    """
+
+    service: str
+    action: str
+    region: str
+    access_key: str
+    parameters: Mapping[str, Any]
+    time: float
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What lives in the cloud, in AWS's own descriptions; what has ended is left out.
+
+    Attributes:
+        fleets: SpotFleetRequestConfigs that are not cancelled.
+        instances: Instances that are neither terminated nor shutting down.
+        rules: EventBridge rules of the default bus.
+        targets: Rule name to the rule's targets.
+    """
+
+    fleets: tuple[Mapping[str, Any], ...]
+    instances: tuple[Mapping[str, Any], ...]
+    rules: tuple[Mapping[str, Any], ...]
+    targets: Mapping[str, tuple[Mapping[str, Any], ...]]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left."""
+        return not (self.fleets or self.instances or self.rules)
+
+
+class LocalCloud:
+    """A local cloud in a process of its own; use it as a context manager, or call `stop`."""
+
+    def __init__(
+        self,
+        *,
+        access_keys: Mapping[str, str] | None = None,
+        port: int = 0,
+        endpoint: str = "",
+    ) -> None:
+        """Start one, or take up one that runs.
+
+        Args:
+            access_keys: Access key id to secret key: the only ones to be taken. None takes any.
+            port: To listen on; 0 is any free one.
+            endpoint: The URL of one that runs already, which `stop` leaves alone.
+
+        Raises:
+            RuntimeError: If it does not start, with what it said.
+        """
+        self._keys = dict(access_keys or {})
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._process: subprocess.Popen[str] | None = None
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by stop)
+        self.endpoint = endpoint.rstrip("/") or self._start(port)
+        if not endpoint and self._keys:
+            self._control("POST", "access-keys", self._keys)
+
+    def _start(self, port: int) -> str:
+        """Start the process; return its endpoint."""
+        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(  # noqa: S603  (our own program)
+            [sys.executable, "-m", "localcloud", "-until-eof", "-port", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+        )
+        assert self._process.stdout is not None  # noqa: S101  (for mypy: a pipe was asked for)
+        endpoint = self._process.stdout.readline().strip()
+        if not endpoint:
+            self._process.wait(_TIMEOUT)
+            said = self.log()
+            self.stop()
+            raise RuntimeError(f"the local cloud did not start: {said}")
+        return endpoint
+
+    @classmethod
+    def at(cls, endpoint: str, *, access_keys: Mapping[str, str] | None = None) -> Self:
+        """Return a handle on one that runs already, which `stop` leaves alone.
+
+        Args:
+            endpoint: Its URL.
+            access_keys: Those that it takes, for `client` and `environment`; None if any.
+        """
+        return cls(endpoint=endpoint, access_keys=access_keys)
+
+    def __enter__(self) -> Self:
+        """Return this cloud."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process that this handle started; again is no error."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(_TIMEOUT)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._log.close()
+
+    def log(self) -> str:
+        """Return what the process said on its standard error: moto's own troubles."""
+        self._log.seek(0)
+        return self._log.read()
+
+    @property
+    def pid(self) -> int:
+        """The process that this handle started; 0 if it runs none."""
+        return self._process.pid if self._process else 0
+
+    # -- use -----------------------------------------------------------------------------------
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """An access key id and its secret that this cloud takes."""
+        return next(iter(self._keys.items()), (ACCESS_KEY, SECRET_KEY))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that send boto3, in any process, here."""
+        key, secret = self.credentials
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, *, region: str = REGION, looks: bool = False) -> Any:  # noqa: ANN401
+        """Return the boto3 client of a service here, made once; it tries each call once.
+
+        Args:
+            service: Such as `ec2`.
+            region: The AWS region.
+            looks: It is an onlooker's: no fault or latency meets it, and it is not recorded.
+        """
+        made = self._clients.get((service, region, looks))
+        if made is None:
+            key, secret = self.credentials
+            made = boto3.client(
+                service,
+                region_name=region,
+                endpoint_url=self.endpoint,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+                config=Config(
+                    retries={"total_max_attempts": 1},
+                    user_agent_extra=ONLOOKER if looks else None,
+                ),
+            )
+            self._clients[service, region, looks] = made
+        return made
+
+    def contents(self, *, region: str = REGION) -> Contents:
+        """Look at what lives there; no fault meets these looks, and `requests` leaves them out."""
+        ec2, events = (
+            self.client(service, region=region, looks=True) for service in ("ec2", "events")
+        )
+        fleets = [
+            fleet
+            for page in ec2.get_paginator("describe_spot_fleet_requests").paginate()
+            for fleet in page["SpotFleetRequestConfigs"]
+            if not fleet["SpotFleetRequestState"].startswith("cancelled")
+        ]
+        instances = [
+            instance
+            for page in ec2.get_paginator("describe_instances").paginate()
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] not in _ENDED
+        ]
+        rules = [
+            rule for page in events.get_paginator("list_rules").paginate() for rule in page["Rules"]
+        ]
+        targets = {
+            rule["Name"]: tuple(
+                target
+                for page in events.get_paginator("list_targets_by_rule").paginate(Rule=rule["Name"])
+                for target in page["Targets"]
+            )
+            for rule in rules
+        }
+        return Contents(tuple(fleets), tuple(instances), tuple(rules), targets)
+
+    # -- control -------------------------------------------------------------------------------
+
+    def requests(self, action: str = "", *, service: str = "") -> list[Seen]:
+        """Return the calls so far, of one action or service if named, oldest first."""
+        return [
+            Seen(**entry)
+            for entry in self._control("GET", "requests")
+            if action in ("", entry["action"]) and service in ("", entry["service"])
+        ]
+
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        self._control("DELETE", "requests")
+
+    def fail(
+        self,
+        action: str,
+        code: str,
+        *,
+        status: int = 400,
+        message: str = "made to fail by the local cloud",
+        when: str = "before",
+        times: int = 1,
+        skip: int = 0,
+        service: str = "",
+    ) -> None:
+        """Answer calls of an action with an AWS error; see `localcloud.faults.Fault`."""
+        self._control(
+            "POST",
+            "faults",
+            {
+                "action": action,
+                "service": service,
+                "code": code,
+                "message": message,
+                "status": status,
+                "when": when,
+                "times": times,
+                "skip": skip,
+            },
+        )
+
+    def lose(
+        self, action: str, *, when: str = "after", times: int = 1, skip: int = 0, service: str = ""
+    ) -> None:
+        """Break the connection instead of answering, before or after the call has acted."""
+        self.fail(action, "", when=when, times=times, skip=skip, service=service)
+
+    def latency(self, milliseconds: float, action: str = "*") -> None:
+        """Let each request, or each call of one action, take so much longer."""
+        self._control("POST", "latency", {"seconds": milliseconds / 1000, "action": action})
+
+    def page_size(self, items: int) -> None:
+        """Let pages of Spot Fleets hold at most so many, until `reset`."""
+        self._control("POST", "page-size", {"size": items})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that still wait for their calls."""
+        waiting: list[dict[str, Any]] = self._control("GET", "faults")
+        return waiting
+
+    def calm(self) -> None:
+        """Fail and wait no more."""
+        self._control("DELETE", "faults")
+
+    def reset(self) -> None:
+        """Empty the cloud, and forget faults, latency and calls; endpoint and keys stay."""
+        self._control("POST", "reset")
+
+    def _control(self, method: str, what: str, given: object = None) -> Any:  # noqa: ANN401  (JSON)
+        request = urllib.request.Request(  # noqa: S310  (the endpoint is our own)
+            f"{self.endpoint}{CONTROL}{what}",
+            method=method,
+            data=None if given is None else json.dumps(given).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310  (as above)
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            said = json.loads(error.read()).get("error")
+            raise ValueError(f"the local cloud refused {method} {what}: {said}") from None

@@ -1,0 +1,218 @@
+"""The layer in front of moto: it records, checks credentials, waits, fails and loses answers.
+
+This is the one place where the cloud misbehaves. What moto does not do as AWS does it is put
+right in `localcloud/conform.py`, which never fails on purpose.
+"""
+
+import dataclasses
+import io
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from localcloud import signatures, wire
+from localcloud.shared import ONLOOKER
+
+__all__ = ["Fault", "Layer", "StartResponse", "WSGIApp"]
+
+StartResponse = Callable[..., Any]
+WSGIApp = Callable[[wire.Environ, StartResponse], Iterable[bytes]]
+
+WHEN = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with the next calls of one action.
+
+    Attributes:
+        action: Such as `RequestSpotFleet`; `*` is any.
+        service: The signing name, such as `ec2`; empty is any.
+        code: AWS's error code; empty loses the answer: the connection breaks.
+        message: Goes with the code.
+        status: HTTP status of the error.
+        when: `before` moto acts, so that nothing is done, or `after` it.
+        skip: So many calls pass first.
+        times: So many calls fail then.
+    """
+
+    action: str
+    service: str = ""
+    code: str = ""
+    message: str = "made to fail by the local cloud"
+    status: int = 400
+    when: str = "before"
+    skip: int = 0
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ValueError: Naming the field that is wrong.
+        """
+        if self.when not in WHEN:
+            raise ValueError(f"when is 'before' or 'after', not {self.when!r}")
+        if self.status not in [one.value for one in HTTPStatus] or self.status < 300:  # noqa: PLR2004
+            raise ValueError(f"status is an HTTP error status, not {self.status!r}")
+        if self.skip < 0 or self.times < 1 or not self.action:
+            raise ValueError("skip is at least 0, times at least 1, action not empty")
+
+    def meets(self, call: wire.Call) -> bool:
+        """Whether this fault is about that call."""
+        return self.action in ("*", call.action) and self.service in ("", call.service)
+
+
+class Layer:
+    """A WSGI application around moto's."""
+
+    def __init__(self, moto: WSGIApp, *, pause: Callable[[float], None] = time.sleep) -> None:
+        """Stand in front of moto.
+
+        Args:
+            moto: The application that answers.
+            pause: Waits for so many seconds.
+        """
+        self._moto = moto
+        self._pause = pause
+        self._state = threading.Lock()
+        # moto is not made for threads. One call at a time also makes a client token safe: two
+        # calls with the same one never run at once, as AWS has it.
+        self._one_call = threading.Lock()
+        self._faults: list[Fault] = []
+        self._seen: list[dict[str, Any]] = []
+        self._latency: dict[str, float] = {}
+        self._keys: dict[str, str] = {}
+
+    # -- control -------------------------------------------------------------------------------
+
+    def add(self, fault: Fault) -> None:
+        """Let calls fail from now on."""
+        with self._state:
+            self._faults.append(fault)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that still wait for their calls."""
+        with self._state:
+            return [dataclasses.asdict(fault) for fault in self._faults]
+
+    def clear(self) -> None:
+        """Fail and wait no more."""
+        with self._state:
+            self._faults.clear()
+            self._latency.clear()
+
+    def set_latency(self, seconds: float, action: str = "*") -> None:
+        """Let each request, or each call of one action, take so much longer."""
+        with self._state:
+            self._latency[action] = seconds
+
+    def set_keys(self, keys: Mapping[str, str]) -> None:
+        """Take these access keys (id to secret) only; none at all takes any."""
+        with self._state:
+            self._keys = dict(keys)
+
+    def seen(self) -> list[dict[str, Any]]:
+        """Return the calls so far, in the order in which they came."""
+        with self._state:
+            return [dict(entry) for entry in self._seen]
+
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        with self._state:
+            self._seen.clear()
+
+    def alone(self, work: Callable[[], None]) -> None:
+        """Do something to moto while no call is in it."""
+        with self._one_call:
+            work()
+
+    # -- answering -----------------------------------------------------------------------------
+
+    def __call__(self, environ: wire.Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        body = environ["wsgi.input"].read()
+        call = wire.read(environ, body)
+        entry = {
+            "service": call.service,
+            "action": call.action,
+            "region": call.region,
+            "access_key": call.access_key,
+            "parameters": call.parameters,
+            "time": time.time(),
+            "status": 0,
+        }
+        onlooker = ONLOOKER in environ.get("HTTP_USER_AGENT", "")
+        with self._state:
+            keys = self._keys
+            wait = 0.0
+            if not onlooker:
+                self._seen.append(entry)
+                wait = self._latency.get(call.action, self._latency.get("*", 0.0))
+        if wait:
+            self._pause(wait)
+        answer = signatures.refusal(call, environ, body, keys)
+        if answer is None:
+            fault = None if onlooker else self._next(call)
+            answer = self._answer(call, environ, body, fault)
+        with self._state:
+            entry["status"] = answer.status if answer else 0
+        if answer is None:
+            return []  # with no start_response, our server breaks the connection off
+        headers = list(answer.headers)
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers.append(("Content-Length", str(len(answer.body))))
+        start_response(answer.line, headers)
+        return [answer.body]
+
+    def _answer(
+        self, call: wire.Call, environ: wire.Environ, body: bytes, fault: Fault | None
+    ) -> wire.Answer | None:
+        """Return what to answer; None is no answer at all."""
+        if fault is None:
+            return self._ask_moto(call, environ, body)
+        if fault.when == "after":
+            self._ask_moto(call, environ, body)
+        if not fault.code:
+            return None
+        return wire.error(call.protocol, fault.code, fault.message, fault.status)
+
+    def _next(self, call: wire.Call) -> Fault | None:
+        """Return the fault of this call, and count it."""
+        with self._state:
+            for index, fault in enumerate(self._faults):
+                if not fault.meets(call):
+                    continue
+                if fault.skip:
+                    self._faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
+                    continue
+                if fault.times > 1:
+                    self._faults[index] = dataclasses.replace(fault, times=fault.times - 1)
+                else:
+                    del self._faults[index]
+                return fault
+        return None
+
+    def _ask_moto(self, call: wire.Call, environ: wire.Environ, body: bytes) -> wire.Answer:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> None:
+            started.append((status, headers))
+
+        inner = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        try:
+            with self._one_call:
+                answer = b"".join(self._moto(inner, start_response))
+        except NotImplementedError as error:
+            return wire.error(call.protocol, "NotImplemented", f"moto: {error}", 501)
+        except Exception as error:  # noqa: BLE001  (whatever moto trips over is AWS's 500)
+            sys.stderr.write(f"moto failed in {call.service} {call.action}:\n")
+            traceback.print_exc()
+            return wire.error(call.protocol, "InternalError", f"moto: {error!r}", 500)
+        status, headers = started[-1]
+        return wire.Answer(int(status.split()[0]), tuple(headers), answer)

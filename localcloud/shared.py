@@ -1,0 +1,9 @@
+"""What the local cloud's process and its handle must agree on."""
+
+__all__ = ["CONTROL", "ONLOOKER"]
+
+CONTROL = "/_localcloud/"
+"""Requests to paths below it are for the local cloud itself."""
+
+ONLOOKER = "localcloud-onlooker"
+"""In the User-Agent of a client that looks without being seen; see `LocalCloud.client`."""

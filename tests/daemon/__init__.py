@@ -1,0 +1,1 @@
+"""Tests of the daemon and the tool as real processes against the local cloud."""
