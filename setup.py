@@ -8,10 +8,11 @@ HERE = Path(__file__).parent
 
 # Each part installs alone: an instance needs neither the daemon's nor the tool's packages.
 # docs/decisions/ says why each of these is here.
-AGENT = ["boto3>=1.40", "requests>=2.31"]
-TOOL = ["h11>=0.14", "htcondor>=23.0"]
+AGENT = ["botocore>=1.40", "requests>=2.31", "urllib3>=2"]
+TOOL = ["htcondor>=23.0"]
 DAEMON = [*TOOL, "aiohttp>=3.10", "boto3>=1.40"]
-LOCALCLOUD = [*AGENT, "moto[cloudformation,ec2,events,iam,awslambda,s3,server]>=5.1"]
+# The local cloud mends what it knows of moto's inside, so the version is held.
+LOCALCLOUD = [*AGENT, "boto3>=1.40", "moto[cloudformation,ec2,events,iam,awslambda,s3,server]>=5.2.5,<5.3"]
 DEV = [
     *DAEMON,
     *LOCALCLOUD,
@@ -52,7 +53,11 @@ setup(
         ("share/htcondor-annex/config", ["config/80annexd"]),
         (
             "share/htcondor-annex/templates",
-            ["templates/config.json", "templates/lease-function.json"],
+            [
+                "templates/config.json",
+                "templates/instance-role.json",
+                "templates/lease-function.json",
+            ],
         ),
     ],
 )

@@ -1,21 +1,20 @@
 """The knobs: HTCondor parameters read once into one typed, frozen object.
 
-`KNOBS` is the one list of them; docs/reference/knobs.md is generated from it.
+`KNOBS` is the one list of them; docs/reference/knobs.md is generated from it. The tool imports
+this module too, so its types are named tuples: dataclasses would double the tool's start-up.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from htcondor_annex.errors import KnobError
 
 __all__ = ["KNOBS", "Knob", "Knobs", "read_knobs", "socket_path"]
 
 
-@dataclass(frozen=True, slots=True)
-class Knob:
+class Knob(NamedTuple):
     """One knob.
 
     Attributes:
@@ -136,8 +135,7 @@ KNOBS: tuple[Knob, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Knobs:
+class Knobs(NamedTuple):
     """What the configuration says; times in seconds, paths absolute."""
 
     socket: str

@@ -1,94 +1,15 @@
-"""What crosses the socket between tool and daemon: version 1 of the local API. Pure.
+"""What crosses the socket between tool and daemon: version 1 of the local API.
 
 `POST /v1/annexes` takes a request object and answers with JSON lines: any number of
 `{"progress": ...}` and `{"remark": ...}`, then one `{"annex": ...}` or one `{"error": ...}`.
-`GET /v1/annexes` answers with `{"annexes": [...]}`, the caller's own.
+`GET /v1/annexes` answers with `{"annexes": [...]}`, the caller's own. `forms` reads and writes
+the objects.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from htcondor_annex.annex import Annex, AnnexRequest, check_annex_name
-from htcondor_annex.errors import RequestError
-
-__all__ = ["ANNEXES_PATH", "MAX_BODY", "MAX_CONFIG", "annex_to_wire", "request_from_wire"]
+__all__ = ["ANNEXES_PATH", "MAX_BODY", "MAX_CONFIG"]
 
 ANNEXES_PATH = "/v1/annexes"
 MAX_CONFIG = 1024 * 1024
 """Bytes of a config.json; RequestSpotFleet itself takes far less."""
 MAX_BODY = MAX_CONFIG + 64 * 1024
 """Bytes of a request."""
-
-_MAX_TEXT = 4096
-_MAX_NUMBER = 2**53
-# Wire name -> (attribute, type); the wire names are the tool's flags.
-_FIELDS: Mapping[str, tuple[str, type]] = {
-    "config": ("config", dict),
-    "annex_name": ("name", str),
-    "lease_duration": ("lease_duration", int),
-    "lease_function_arn": ("lease_function_arn", str),
-    "access_key_file": ("access_key_file", str),
-    "secret_key_file": ("secret_key_file", str),
-    "count": ("count", int),
-    "valid_from": ("valid_from", int),
-    "valid_until": ("valid_until", int),
-    "ec2_url": ("ec2_url", str),
-    "events_url": ("events_url", str),
-    "lambda_url": ("lambda_url", str),
-}
-_WORDS = {dict: "an object", str: "a string", int: "a whole number"}
-
-
-def _problem(name: str, value: Any, kind: type) -> str | None:  # noqa: ANN401  (JSON)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        return f"{name} must be {_WORDS[kind]}"
-    if isinstance(value, str) and (len(value) > _MAX_TEXT or "\0" in value):
-        return f"{name} is longer than {_MAX_TEXT} characters or holds a NUL"
-    if isinstance(value, int) and not 0 < value < _MAX_NUMBER:
-        return f"{name} must be more than 0, not {str(value)[:40]}"
-    return None
-
-
-def request_from_wire(document: Any) -> AnnexRequest:  # noqa: ANN401  (JSON, not yet checked)
-    """Check a request's form.
-
-    Args:
-        document: What the body holds.
-
-    Raises:
-        RequestError: Naming every field that is wrong.
-    """
-    if not isinstance(document, dict):
-        raise RequestError("the request must be a JSON object")
-    problems = [f"{name[:80]} is no field of a request" for name in document if name not in _FIELDS]
-    values: dict[str, Any] = {}
-    for name, (attribute, kind) in _FIELDS.items():
-        value = document.get(name)
-        if value is None:
-            continue
-        if problem := _problem(name, value, kind):
-            problems.append(problem)
-        values[attribute] = value
-    if "config" not in values:
-        problems.append("config is missing: the Spot Fleet configuration")
-    if problems:
-        raise RequestError("the request is wrong", problems=problems)
-    if "name" in values:
-        check_annex_name(values["name"])
-    return AnnexRequest(**values)
-
-
-def annex_to_wire(annex: Annex) -> dict[str, Any]:
-    """Return what an owner may see of his annex."""
-    return {
-        "id": annex.identity.id,
-        "name": annex.identity.name,
-        "owner": annex.owner.name,
-        "state": str(annex.state),
-        "spot_fleet_request_id": annex.capacity_id,
-        "lease_expires": annex.lease.expires,
-        "lease_function_arn": annex.lease.function_arn,
-        "region": annex.endpoints.region,
-        "created": annex.created,
-        "last_error": annex.last_error,
-    }

@@ -182,6 +182,9 @@ class LocalCloud:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # Whatever the user has set up for the real AWS stays out of it.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
     def client(self, service: str, *, region: str = REGION, looks: bool = False) -> Any:  # noqa: ANN401

@@ -112,7 +112,6 @@ def invoke(
             "timeout": function.timeout,
         },
     }
-    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with os.fdopen(reading, encoding="utf-8") as answers:
         try:
             done = subprocess.run(  # noqa: S603  (our own program)
@@ -121,7 +120,7 @@ def invoke(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env={**keep, **cloud.environment()},
+                env={"PATH": os.defpath, **cloud.environment()},
                 pass_fds=(writing,),
                 timeout=function.timeout,
                 check=False,

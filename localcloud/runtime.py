@@ -51,8 +51,13 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001  (whatever a function raises, Lambda reports)
         traceback.print_exc()
         answer["error"] = {"errorType": type(error).__name__, "errorMessage": str(error)}
+    try:
+        text = json.dumps(answer)
+    except (TypeError, ValueError) as error:
+        answer = {"error": {"errorType": "Runtime.MarshalError", "errorMessage": str(error)}}
+        text = json.dumps(answer)
     with os.fdopen(int(given["answer"]), "w", encoding="utf-8") as out:
-        json.dump(answer, out)
+        out.write(text)
     return 1 if "error" in answer else 0
 
 

@@ -75,6 +75,13 @@ class _Annexd:
             self._link.send("alive", pid=os.getpid(), timeout=_ALIVE_TIMEOUT)
             await asyncio.sleep(_ALIVE_INTERVAL)
 
+    def _report_ready(self) -> None:
+        """Tell condor_master; not through the link, for it knows us by our process id alone."""
+        try:
+            condor.set_ready_state("Ready")
+        except condor.CondorError as error:
+            _log.warning("condor_master did not hear that annexd is ready: %s", error)
+
     def _reconfigure(self) -> None:
         """Read the configuration again; one that cannot be used changes nothing."""
         try:
@@ -117,7 +124,7 @@ class _Annexd:
             asyncio.create_task(self._keep_advertising()),
         ]
         if self._under_master:
-            self._link.send("ready", state="Ready")
+            self._report_ready()
             tasks.append(asyncio.create_task(self._keep_alive()))
         _log.info(
             "condor_annexd %s (HTCondor %s) serves %s as %s; EC2 at %s; %d MiB",

@@ -19,7 +19,14 @@ from typing import Protocol
 from htcondor_annex.aws.credentials import MAX_KEY_FILE
 from htcondor_annex.errors import AccessRefusedError, KeyFileError
 
-__all__ = ["KeyReader", "OwnKeyReader", "RootKeyReader", "open_key_file", "user_name"]
+__all__ = [
+    "KeyReader",
+    "OwnKeyReader",
+    "RootKeyReader",
+    "leave_terminal",
+    "open_key_file",
+    "user_name",
+]
 
 _MAX_MESSAGE = 16 * 1024
 _OPEN_SECONDS = 10  # a file system that hangs must not hold the reader
@@ -105,6 +112,14 @@ class OwnKeyReader:
         return open_key_file(path, uid)
 
 
+def leave_terminal() -> None:
+    """Let go of the standard streams, so that whoever started us need not wait for them."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
 def _become(uid: int) -> None:
     """Give up root for a user, for good."""
     try:
@@ -170,6 +185,7 @@ class RootKeyReader:
             status = 1
             try:
                 ours.close()
+                leave_terminal()
                 _serve(theirs)
                 status = 0
             finally:

@@ -1,7 +1,9 @@
 """`condor_annexd`: starts under condor_master, or on its own for trials.
 
 The order matters: signals are unblocked, the key reader is forked while there is root, root is
-given up, the link to the pool is forked, and only then come threads and the large libraries.
+given up, HTCondor's bindings are loaded (loaded as root they would go on believing that they can
+switch users, and fail to authenticate), the link to the pool is forked, and only then come threads
+and the large libraries.
 """
 
 import argparse
@@ -13,7 +15,12 @@ from pathlib import Path
 
 from htcondor_annex import __version__, condor
 from htcondor_annex.daemon import logs, privileges
-from htcondor_annex.daemon.keyreader import KeyReader, OwnKeyReader, RootKeyReader
+from htcondor_annex.daemon.keyreader import (
+    KeyReader,
+    OwnKeyReader,
+    RootKeyReader,
+    leave_terminal,
+)
 from htcondor_annex.daemon.poollink import PoolLink
 from htcondor_annex.errors import AnnexError, KnobError
 from htcondor_annex.knobs import read_knobs
@@ -45,17 +52,14 @@ def _to_background() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
+    leave_terminal()
 
 
 def _key_reader() -> KeyReader:
     """Return what opens key files, and have no root afterwards."""
     if os.geteuid() != 0:
         return OwnKeyReader()
-    ids = privileges.condor_ids(condor.Params())
+    ids = privileges.ask_condor_ids()
     reader = RootKeyReader.start()
     privileges.drop_root(ids)
     return reader
@@ -76,12 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     _unblock_signals()
     try:
-        condor.set_subsystem("ANNEXD")
+        keys = _key_reader()
+        condor.set_subsystem(privileges.SUBSYSTEM)
         param = condor.Params()
-        read_knobs(param, condor.evaluate_integer)  # before anything is forked
+        read_knobs(param, condor.evaluate_integer)  # while there is a terminal to complain to
         if not options.foreground and not options.terminal:
             _to_background()
-        keys = _key_reader()
         link = PoolLink.start()
         if options.terminal:
             logs.to_terminal()

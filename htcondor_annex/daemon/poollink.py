@@ -30,8 +30,6 @@ def _say(message: Mapping[str, Any]) -> None:
             condor.advertise(message["ad"])
         case "invalidate":
             condor.invalidate(message["mytype"], message["name"])
-        case "ready":
-            condor.set_ready_state(message["state"])
         case "alive":
             condor.send_alive(message["pid"], message["timeout"])
         case "reconfig":
@@ -67,6 +65,7 @@ class PoolLink:
         self._idle = asyncio.Event()
         self._idle.set()
         self._failed: set[str] = set()
+        self._ending = False
 
     @classmethod
     def start(cls) -> "PoolLink":
@@ -113,13 +112,16 @@ class PoolLink:
         op, error = answer["op"], answer["error"]
         if error and op not in self._failed:
             self._failed.add(op)
-            _log.warning("the pool did not take '%s': %s; work goes on without it", op, error)
+            # At a pool-wide stop the collector may be gone first.
+            level = logging.INFO if self._ending else logging.WARNING
+            _log.log(level, "the pool did not take '%s': %s; work goes on without it", op, error)
         elif not error and op in self._failed:
             self._failed.discard(op)
             _log.info("the pool takes '%s' again", op)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all is said, at most so many seconds."""
+        """Wait until the last things are said, at most so many seconds."""
+        self._ending = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()

@@ -1,17 +1,21 @@
 """Giving up root for the user that HTCondor's daemons run as."""
 
+import json
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from htcondor_annex import condor
 from htcondor_annex.errors import KnobError
 
-__all__ = ["Ids", "condor_ids", "drop_root"]
+__all__ = ["SUBSYSTEM", "Ids", "ask_condor_ids", "condor_ids", "drop_root"]
+
+SUBSYSTEM = "ANNEXD"
+_MAX_ANSWER = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
+class Ids(NamedTuple):
     """A user: numeric ids and, where there is one, the name."""
 
     uid: int
@@ -49,6 +53,44 @@ def condor_ids(param: Mapping[str, str]) -> Ids:
             advice="Set CONDOR_IDS = UID.GID, or start annexd as an ordinary user.",
         ) from error
     return Ids(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def _look_up() -> dict[str, object]:
+    """Return the ids, or why there are none, in JSON's terms."""
+    try:
+        condor.set_subsystem(SUBSYSTEM)
+        return {"ids": condor_ids(condor.Params())}
+    except KnobError as error:
+        return {"message": error.message, "advice": error.advice}
+    except condor.CondorError as error:
+        return {"message": str(error), "advice": ""}
+
+
+def ask_condor_ids() -> Ids:
+    """Return `condor_ids`, looked up by a child that loads the bindings in this process's stead.
+
+    Raises:
+        KnobError: As `condor_ids` does, or if the bindings cannot be loaded.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.write(writing, json.dumps(_look_up()).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        text = answer.read(_MAX_ANSWER)
+    os.waitpid(child, 0)
+    if not text:
+        raise KnobError("HTCondor's configuration cannot be read")
+    found = json.loads(text)
+    if "ids" not in found:
+        raise KnobError(found["message"], advice=found["advice"])
+    return Ids(*found["ids"])
 
 
 def drop_root(ids: Ids) -> None:

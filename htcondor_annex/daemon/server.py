@@ -23,7 +23,8 @@ from htcondor_annex.annex import Owner
 from htcondor_annex.daemon.keyreader import user_name
 from htcondor_annex.daemon.service import Service
 from htcondor_annex.errors import AccessRefusedError, AnnexError, KnobError, RequestError
-from htcondor_annex.wire import ANNEXES_PATH, MAX_BODY, annex_to_wire, request_from_wire
+from htcondor_annex.forms import annex_to_wire, request_from_wire
+from htcondor_annex.wire import ANNEXES_PATH, MAX_BODY
 
 __all__ = ["SocketHeldError", "claim_socket", "serve"]
 

@@ -5,8 +5,7 @@ docs/reference/condor_annex.md is generated from `FLAGS`.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Never
+from typing import NamedTuple, Never
 
 from htcondor_annex import __version__
 from htcondor_annex.errors import ExitStatus
@@ -14,9 +13,11 @@ from htcondor_annex.errors import ExitStatus
 __all__ = ["FLAGS", "Flag", "parse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag: its names (the first is the one we print), its argument's name, its help."""
+class Flag(NamedTuple):
+    """One flag: its names (the first is the one we print), its argument's name, its help.
+
+    A named tuple, because dataclasses take longer to import than all of this tool.
+    """
 
     names: tuple[str, ...]
     field: str

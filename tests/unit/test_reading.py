@@ -12,8 +12,8 @@ from htcondor_annex.aws.clients import Clients
 from htcondor_annex.aws.endpoints import parse_lambda_arn, region_of_url
 from htcondor_annex.aws.shapes import fit
 from htcondor_annex.errors import AnnexError, KnobError, RequestError
+from htcondor_annex.forms import request_from_wire
 from htcondor_annex.knobs import KNOBS, read_knobs, socket_path
-from htcondor_annex.wire import request_from_wire
 
 NOW = 1_700_000_000
 CLIENTS = Clients(threads=1, timeout=1)

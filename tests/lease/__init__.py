@@ -1,0 +1,1 @@
+"""The lease function, run from the text of its template."""

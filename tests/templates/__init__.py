@@ -1,0 +1,1 @@
+"""The templates, and the command that makes them."""
