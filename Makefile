@@ -36,7 +36,7 @@ templates: $(VENV)/.dev
 	$(BIN)/python -m htcondor_annex.templates write
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench

@@ -1,8 +1,7 @@
 """`condor_annexd`: starts under condor_master, or on its own for trials.
 
 The order matters: signals are unblocked, the key reader is forked while there is root, root is
-given up, HTCondor's bindings are loaded (loaded as root they would go on believing that they can
-switch users, and fail to authenticate), the link to the pool is forked, and only then come threads
+given up, HTCondor's bindings are loaded, the link to the pool is forked, and only then come threads
 and the large libraries.
 """
 

@@ -21,6 +21,7 @@ __all__ = ["PoolLink"]
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE = 64 * 1024
+_HINT = " (is it reachable, may this user advertise, are the bindings no newer than the pool?)"
 
 
 def _say(message: Mapping[str, Any]) -> None:
@@ -114,7 +115,10 @@ class PoolLink:
             self._failed.add(op)
             # At a pool-wide stop the collector may be gone first.
             level = logging.INFO if self._ending else logging.WARNING
-            _log.log(level, "the pool did not take '%s': %s; work goes on without it", op, error)
+            hint = "" if self._ending else _HINT
+            _log.log(
+                level, "the pool did not take '%s': %s; work goes on without it%s", op, error, hint
+            )
         elif not error and op in self._failed:
             self._failed.discard(op)
             _log.info("the pool takes '%s' again", op)

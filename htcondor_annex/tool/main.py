@@ -24,6 +24,7 @@ _KNOBS = {
     "secret_key_file": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "lease_function_arn": "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
 }
+_DURATION = "ANNEX_DEFAULT_LEASE_DURATION"
 _PLAIN = ("annex_name", "count", "lease_duration", "ec2_url", "events_url", "lambda_url")
 
 
@@ -76,11 +77,23 @@ def _when(text: str | None, flag: str) -> int | None:
         raise RequestError(f"{flag}: {error}") from error
 
 
+def _duration_knob(param: Mapping[str, str]) -> int | None:
+    from htcondor_annex.condor import evaluate_integer  # noqa: PLC0415  (as above)
+
+    text = param.get(_DURATION)
+    try:
+        return None if text is None else evaluate_integer(text)
+    except ValueError as error:
+        raise RequestError(f"{_DURATION}: {error}") from error
+
+
 def _request(options: argparse.Namespace, param: Mapping[str, str]) -> dict[str, Any]:
     """Return the request object: flags first, then the caller's own knobs."""
     request: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
     for field, knob in _KNOBS.items():
         request[field] = getattr(options, field) or param.get(knob)
+    if request["lease_duration"] is None:
+        request["lease_duration"] = _duration_knob(param)
     for field in ("access_key_file", "secret_key_file"):
         if request[field]:
             request[field] = os.path.abspath(request[field])  # noqa: PTH100  (no link is followed)

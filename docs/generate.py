@@ -1,0 +1,153 @@
+"""Writes the reference pages that come from the code: knobs, flags, states.
+
+python docs/generate.py          writes them
+python docs/generate.py -check   says which are stale, and ends with 1 if any is
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from htcondor_annex.annex import TRANSITIONS, AnnexState
+from htcondor_annex.errors import ExitStatus
+from htcondor_annex.knobs import KNOBS
+from htcondor_annex.provision.table import STEPS
+from htcondor_annex.tool.options import FLAGS
+
+__all__ = ["main", "pages"]
+
+_REFERENCE = Path(__file__).parent / "reference"
+_NOTE = "<!-- Written by docs/generate.py from the code; change it there. -->\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _knobs() -> str:
+    rows = [
+        f"| `{knob.name}` | {knob.kind} | "
+        f"{'' if knob.default is None else f'`{knob.default}`'} | {_cell(knob.help)} |"
+        for knob in KNOBS
+    ]
+    return "\n".join(
+        [
+            "# Knobs",
+            "",
+            _NOTE,
+            "Set in HTCondor's configuration; `condor_reconfig` makes annexd read them again.",
+            "Numbers may be expressions, as everywhere in HTCondor. Besides these, HTCondor's own",
+            "`ANNEXD`, `ANNEXD_ARGS`, `ANNEXD_LOG` and `ANNEXD_DEBUG` apply as to any daemon.",
+            "",
+            "| knob | kind | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _tool() -> str:
+    rows = []
+    for flag in FLAGS:
+        argument = f" {flag.argument}" if flag.argument else ""
+        names = " or ".join(f"`{name}{argument}`" for name in flag.names)
+        rows.append(f"| {names} | {_cell(flag.help)} |")
+    statuses = {
+        ExitStatus.OK: "the annex is active; its Spot Fleet request ID is on standard output",
+        ExitStatus.USAGE: "the command line, or what it asks for, is wrong",
+        ExitStatus.JSON: "config.json cannot be read, is not JSON, or is no such configuration",
+        ExitStatus.LOCATE: "no condor_annexd was found",
+        ExitStatus.SEND: "the request could not be sent",
+        ExitStatus.REPLY: "the daemon, or AWS, refused or failed; nothing is left",
+        ExitStatus.USER_DATA: "(kept for user data)",
+    }
+    return "\n".join(
+        [
+            "# condor_annex",
+            "",
+            _NOTE,
+            "`condor_annex [options] config.json` adds machines from AWS to the pool, under a lease.",
+            "`config.json` is a Spot Fleet configuration as the AWS console exports it; `-` is",
+            "standard input. Any unambiguous beginning of a flag will do: `-public`, `-secret`.",
+            "",
+            "| flag | meaning |",
+            "|---|---|",
+            *rows,
+            "| `-help`, `-version` | show it and end |",
+            "",
+            "## Exit status",
+            "",
+            "| status | meaning |",
+            "|---|---|",
+            *[f"| {int(status)} | {text} |" for status, text in statuses.items()],
+            "",
+        ]
+    )
+
+
+def _states() -> str:
+    names = {state: state.value.replace(" ", "_") for state in AnnexState}
+    moves = [
+        f"    {names[state]} --> {names[after]}: {event.value}"
+        for (state, event), after in TRANSITIONS.items()
+    ]
+    final = set(AnnexState) - {state for state, _ in TRANSITIONS}
+    ends = [f"    {names[state]} --> [*]" for state in AnnexState if state in final]
+    steps = [
+        f"| {step.name} | {', '.join(sorted(step.needs)) or 'nothing'} | "
+        f"{'is undone' if step.leaves else 'leaves nothing'} |"
+        for step in STEPS.values()
+    ]
+    return "\n".join(
+        [
+            "# The life of an annex",
+            "",
+            _NOTE,
+            "```mermaid",
+            "stateDiagram-v2",
+            f"    [*] --> {names[AnnexState.REQUESTED]}",
+            *moves,
+            *ends,
+            "```",
+            "",
+            "## The steps of provisioning",
+            "",
+            "A step starts when all that it needs is done; the lease stands before any capacity is",
+            "asked for. After a failure the steps are undone from the last to the first.",
+            "",
+            "| step | needs | on failure |",
+            "|---|---|---|",
+            *steps,
+            "",
+        ]
+    )
+
+
+def pages() -> dict[Path, str]:
+    """Return each generated page's path and text."""
+    return {
+        _REFERENCE / "knobs.md": _knobs(),
+        _REFERENCE / "condor_annex.md": _tool(),
+        _REFERENCE / "annex-states.md": _states(),
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the pages, or check them."""
+    stale = [
+        path
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "-check" in argv:
+        for path in stale:
+            sys.stderr.write(f"{path.name} is stale: run make docs\n")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(pages()[path], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
