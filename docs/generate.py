@@ -67,7 +67,7 @@ def _tool() -> str:
             "# condor_annex",
             "",
             _NOTE,
-            "`condor_annex [options] config.json` adds machines from AWS to the pool, under a lease.",
+            "`condor_annex [options] config.json` adds machines from AWS to the pool.",
             "`config.json` is a Spot Fleet configuration as the AWS console exports it; `-` is",
             "standard input. Any unambiguous beginning of a flag will do: `-public`, `-secret`.",
             "",

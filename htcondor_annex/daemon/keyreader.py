@@ -17,13 +17,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from htcondor_annex.aws.credentials import MAX_KEY_FILE
+from htcondor_annex.daemon.helpers import fork_helper
 from htcondor_annex.errors import AccessRefusedError, KeyFileError
 
 __all__ = [
     "KeyReader",
     "OwnKeyReader",
     "RootKeyReader",
-    "leave_terminal",
     "open_key_file",
     "user_name",
 ]
@@ -112,14 +112,6 @@ class OwnKeyReader:
         return open_key_file(path, uid)
 
 
-def leave_terminal() -> None:
-    """Let go of the standard streams, so that whoever started us need not wait for them."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
-
-
 def _become(uid: int) -> None:
     """Give up root for a user, for good."""
     try:
@@ -151,8 +143,6 @@ def _answer(reply: socket.socket, request: bytes, become: Callable[[int], None])
 
 def _serve(channel: socket.socket) -> None:
     """Answer requests until the daemon closes its end."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # it ends with the daemon, not before
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, _MAX_MESSAGE, 1)
@@ -179,19 +169,7 @@ class RootKeyReader:
     @classmethod
     def start(cls) -> "RootKeyReader":
         """Fork the reader; to be called as root, before any thread exists."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                ours.close()
-                leave_terminal()
-                _serve(theirs)
-                status = 0
-            finally:
-                os._exit(status)
-        theirs.close()
-        return cls(ours, pid)
+        return cls(*fork_helper(_serve))
 
     def open(self, path: str, uid: int) -> int:
         """Return a descriptor of the user's file, opened as that user."""

@@ -14,12 +14,8 @@ from pathlib import Path
 
 from htcondor_annex import __version__, condor
 from htcondor_annex.daemon import logs, privileges
-from htcondor_annex.daemon.keyreader import (
-    KeyReader,
-    OwnKeyReader,
-    RootKeyReader,
-    leave_terminal,
-)
+from htcondor_annex.daemon.helpers import leave_terminal
+from htcondor_annex.daemon.keyreader import KeyReader, OwnKeyReader, RootKeyReader
 from htcondor_annex.daemon.poollink import PoolLink
 from htcondor_annex.errors import AnnexError, KnobError
 from htcondor_annex.knobs import read_knobs

@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import signal
 import socket
 from collections.abc import Mapping
 from typing import Any
 
 from htcondor_annex import condor
+from htcondor_annex.daemon.helpers import fork_helper
 
 __all__ = ["PoolLink"]
 
@@ -38,8 +37,6 @@ def _say(message: Mapping[str, Any]) -> None:
 
 
 def _serve(channel: socket.socket) -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # it ends with the daemon, not before
     while request := channel.recv(_MAX_MESSAGE):
         message = json.loads(request)
         error = ""
@@ -71,17 +68,7 @@ class PoolLink:
     @classmethod
     def start(cls) -> "PoolLink":
         """Fork the link; to be called before any thread or event loop exists."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                ours.close()
-                _serve(theirs)
-                status = 0
-            finally:
-                os._exit(status)
-        theirs.close()
+        ours, pid = fork_helper(_serve)
         ours.settimeout(0)  # for the event loop
         return cls(ours, pid)
 
