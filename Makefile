@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/.localcloud: setup.py pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[localcloud]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[localcloud]'
 	@touch $@
 
 $(VENV)/.dev: setup.py pyproject.toml

@@ -104,7 +104,7 @@ def _fetch(wheel: Path, version: str, platforms: Sequence[str], directory: Path)
 def _fill_layer(lab: Lab, bindings: Bindings, wheel: Path, wheels: Path, directory: Path) -> None:
     """Install what the wheel needs on a machine, and take the result home."""
     shown = {wheels: _WHEELS, wheel.parent: _PROJECT}
-    with Node(lab, f"install{bindings.value}", shown=shown) as node:
+    with Node(lab, bindings.value, shown=shown) as node:
         if bindings is Bindings.PYPI:
             node.run("python3", "-m", "venv", bindings.home)
         pip = [*bindings.pip, "--find-links", _WHEELS]
