@@ -157,7 +157,7 @@ def lease_template() -> Template:
         "Outputs": {
             "LeaseFunctionARN": {
                 "Description": "For condor_annex -lease-function-arn, or the knob "
-                "ANNEX_DEFAULT_LEASE_FUNCTION_ARN",
+                "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
                 "Value": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
             }
         },
