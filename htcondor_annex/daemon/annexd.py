@@ -28,6 +28,8 @@ _ALIVE_TIMEOUT = 3600
 _ALIVE_INTERVAL = _ALIVE_TIMEOUT // 3
 _GRACE = 60.0
 """Seconds that a graceful end waits for the steps under way and for undoing what is half done."""
+_LEAST_UPDATE_INTERVAL = 1.0
+"""Seconds between two ads, however much happens."""
 _FAREWELL = 3.0
 """Seconds that withdrawing the ad may take."""
 _FAST_FAREWELL = 0.5
@@ -42,12 +44,12 @@ class _Annexd:
         self._knobs = read_knobs(condor.Params(), condor.evaluate_integer)
         self._name = self._knobs.name or condor.local_name()
         self._journal = MemoryJournal(str(uuid.uuid4()))
-        self._service = Service(self._knobs, self._journal, keys)
+        self._changed = asyncio.Event()
+        self._service = Service(self._knobs, self._journal, keys, self._changed.set)
         self._service.warm()
         self._started = int(time.time())
         self._under_master = bool(os.environ.get("CONDOR_INHERIT"))
         self._end: asyncio.Future[signal.Signals] | None = None
-        self._changed = asyncio.Event()
 
     def _advertise(self) -> None:
         if not condor.has_collector():
@@ -66,6 +68,7 @@ class _Annexd:
         while True:
             self._changed.clear()
             self._advertise()
+            await asyncio.sleep(_LEAST_UPDATE_INTERVAL)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._knobs.update_interval):
                     await self._changed.wait()

@@ -40,13 +40,17 @@ class Service:
         knobs: The daemon's; may be replaced when the configuration is read again.
         journal: What the daemon answers for.
         keys: Opens the callers' key files.
+        changed: Called when an annex has been made or is gone.
     """
 
-    def __init__(self, knobs: Knobs, journal: Journal, keys: KeyReader) -> None:
+    def __init__(
+        self, knobs: Knobs, journal: Journal, keys: KeyReader, changed: Callable[[], None]
+    ) -> None:
         """Make the thread pool, and load AWS's models so that no request waits for them."""
         self.knobs = knobs
         self._journal = journal
         self._keys = keys
+        self._changed = changed
         self._executor = ThreadPoolExecutor(knobs.threads, thread_name_prefix="aws")
         self._clients = Clients(knobs.threads, knobs.aws_timeout)
         self._model = AwsModel(self._clients.spot_fleet_shape(), self._clients.partitions())
@@ -163,6 +167,7 @@ class Service:
             tell({"progress": asdict(progress)})
 
         annex, failure = await self._runner.provision(annex, aws, heard)
+        self._changed()
         if failure is None:
             _log.info("annex %s: active as %s", annex.identity.id, annex.capacity_id)
             return annex
@@ -178,6 +183,7 @@ class Service:
         annex = await self._runner.roll_back(annex, aws, heard)
         _log.info("annex %s: failed; nothing of it is left in AWS", annex.identity.id)
         await self._journal.remove(annex.identity.id)
+        self._changed()
 
     async def stop(self, patience: float) -> None:
         """Take no new work, let the steps under way end, and undo what is half done.

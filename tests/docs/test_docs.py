@@ -1,11 +1,13 @@
 """The documentation agrees with the code, and with itself."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from docs.generate import pages
+from htcondor_annex import __version__
 from htcondor_annex.knobs import KNOBS
 from tests.support import ROOT
 
@@ -40,3 +42,8 @@ def test_the_shipped_configuration_names_real_knobs() -> None:
     ours = {knob.name for knob in KNOBS}
     condors = {"DAEMON_LIST", "ANNEXD", "ANNEXD_ARGS", "ANNEXD_LOG"}
     assert named - ours - condors == set()
+
+
+def test_the_version_has_one_value() -> None:
+    """The installed package, the tool and the daemon have the same version."""
+    assert version("htcondor-annex") == __version__
