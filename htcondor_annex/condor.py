@@ -10,7 +10,7 @@ collector or the master is called in a process of its own: see `daemon/poollink.
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -164,14 +164,15 @@ def _collector() -> Any:  # noqa: ANN401  (the bindings are untyped)
     return _htcondor().Collector()
 
 
-def advertise(ad: Mapping[str, Any]) -> None:
-    """Send one ad of any type to the pool's collector; blocks up to the bindings' time-out.
+def advertise(ads: Iterable[Mapping[str, Any]]) -> None:
+    """Send ads of any type to the pool's collector; blocks up to the bindings' time-out.
 
     Raises:
         CondorError: If no collector took it.
     """
     try:
-        _collector().advertise([_modules()[1].ClassAd(dict(ad))], "UPDATE_AD_GENERIC", True)  # noqa: FBT003  (positional only in both versions)
+        classads = [_modules()[1].ClassAd(dict(ad)) for ad in ads]
+        _collector().advertise(classads, "UPDATE_AD_GENERIC", True)  # noqa: FBT003  (positional only in both versions)
     except _failures() as error:
         raise CondorError(str(error)) from error
 

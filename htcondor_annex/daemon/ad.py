@@ -7,9 +7,11 @@ from htcondor_annex import __version__
 from htcondor_annex.annex import AnnexState
 from htcondor_annex.knobs import Knobs
 
-__all__ = ["MYTYPE", "daemon_ad"]
+__all__ = ["MYTYPES", "daemon_ad"]
 
-MYTYPE = "Annexd"
+MYTYPES = ("annexd", "Annexd")
+"""The ad's types. Collectors of 23 look for `-subsystem annexd` to the letter, newer ones in any
+case; a collector to which the two are one keeps the last."""
 
 
 def daemon_ad(
@@ -32,7 +34,7 @@ def daemon_ad(
         started: Epoch seconds.
     """
     return {
-        "MyType": MYTYPE,
+        "MyType": MYTYPES[-1],
         "TargetType": "",
         "Name": knobs.name or machine,
         "Machine": machine,

@@ -10,7 +10,7 @@ import time
 import uuid
 
 from htcondor_annex import __version__, condor
-from htcondor_annex.daemon.ad import MYTYPE, daemon_ad
+from htcondor_annex.daemon.ad import MYTYPES, daemon_ad
 from htcondor_annex.daemon.keyreader import KeyReader
 from htcondor_annex.daemon.poollink import PoolLink
 from htcondor_annex.daemon.server import SocketHeldError, claim_socket, serve
@@ -62,7 +62,7 @@ class _Annexd:
             annexd_id=self._journal.annexd_id,
             started=self._started,
         )
-        self._link.send("advertise", ad=ad)
+        self._link.send("advertise", ads=[{**ad, "MyType": mytype} for mytype in MYTYPES])
 
     async def _keep_advertising(self) -> None:
         while True:
@@ -145,7 +145,7 @@ class _Annexd:
         if not fast:
             await stop_serving()
         if condor.has_collector():
-            self._link.send("invalidate", mytype=MYTYPE, name=self._name)
+            self._link.send("invalidate", mytypes=MYTYPES, name=self._name)
             await self._link.drain(_FAST_FAREWELL if fast else _FAREWELL)
         for task in tasks:
             task.cancel()

@@ -27,9 +27,10 @@ def _say(message: Mapping[str, Any]) -> None:
     """Say one thing to the pool; blocking."""
     match message["op"]:
         case "advertise":
-            condor.advertise(message["ad"])
+            condor.advertise(message["ads"])
         case "invalidate":
-            condor.invalidate(message["mytype"], message["name"])
+            for mytype in message["mytypes"]:
+                condor.invalidate(mytype, message["name"])
         case "alive":
             condor.send_alive(message["pid"], message["timeout"])
         case "reconfig":
