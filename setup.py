@@ -18,6 +18,7 @@ DEV = [
     *LOCALCLOUD,
     "build>=1.2",
     "cfn-lint>=1.50",
+    "cryptography>=42",
     "hypothesis>=6.100",
     "mypy>=1.14",
     "pytest>=8.0",

@@ -12,6 +12,7 @@ __all__ = [
     "AccessRefusedError",
     "AnnexError",
     "AwsError",
+    "BusyError",
     "ConfigError",
     "DaemonUnreachableError",
     "ExitStatus",
@@ -112,6 +113,14 @@ class ShuttingDownError(AnnexError):
     """The daemon is ending, and takes no new work."""
 
     code = "ShuttingDownError"
+    http_status = 503
+    retryable = True
+
+
+class BusyError(AnnexError):
+    """The daemon serves as many callers as it may."""
+
+    code = "BusyError"
     http_status = 503
     retryable = True
 

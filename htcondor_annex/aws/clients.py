@@ -9,7 +9,6 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +17,7 @@ from htcondor_annex.annex import Endpoints
 from htcondor_annex.aws.credentials import Credentials
 from htcondor_annex.aws.endpoints import Partition
 from htcondor_annex.aws.faults import translate
+from htcondor_annex.aws.models import lean_session
 
 __all__ = ["Calls", "Clients"]
 
@@ -79,7 +79,7 @@ class Clients:
             tcp_keepalive=True,
             user_agent_extra=f"htcondor-annex/{__version__}",
         )
-        self._session = boto3.session.Session()
+        self._session = lean_session()
         self._made: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -22,7 +22,7 @@ from htcondor_annex import strictjson
 from htcondor_annex.annex import Owner
 from htcondor_annex.daemon.keyreader import user_name
 from htcondor_annex.daemon.service import Service
-from htcondor_annex.errors import AccessRefusedError, AnnexError, KnobError, RequestError
+from htcondor_annex.errors import AccessRefusedError, AnnexError, BusyError, KnobError, RequestError
 from htcondor_annex.forms import annex_to_wire, request_from_wire
 from htcondor_annex.wire import ANNEXES_PATH, MAX_BODY
 
@@ -37,7 +37,6 @@ REQUEST_SECONDS = 10.0
 """A request must be there, whole, this long after its connection."""
 _MAX_LINE = 8190
 _MAX_PATH = 107  # sockaddr_un.sun_path, unix(7)
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -178,8 +177,11 @@ class _Busy(asyncio.Protocol):
     """Answers a connection that is one too many."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        error = BusyError(f"annexd has {MAX_CONNECTIONS} callers", advice="Try again in a moment.")
+        body = _json_line({"error": error.to_wire()})
+        head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n"
         if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_BUSY)
+            transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
             transport.close()
 
 

@@ -1,10 +1,14 @@
-"""The tool's end of the local door: one HTTP request over the daemon's Unix socket."""
+"""The tool's end of the local door: one HTTP request over the daemon's Unix socket.
 
-import http.client
+Written out, because `http.client` brings the email and ssl packages along: a fifth of the time from
+the tool's start to the ID (docs/decisions/0008-tool-http.md).
+"""
+
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from htcondor_annex.errors import AnnexError, DaemonUnreachableError, ExitStatus, ReplyError
 from htcondor_annex.wire import ANNEXES_PATH
@@ -12,8 +16,15 @@ from htcondor_annex.wire import ANNEXES_PATH
 __all__ = ["RemoteError", "SendError", "request_annex"]
 
 _CONNECT_SECONDS = 5.0
+_AGAIN_SECONDS = 0.05
 _REPLY_SECONDS = 900.0  # far more than the daemon may take: every call of it has a time-out
 _MAX_LINE = 1024 * 1024
+_MAX_HEAD = 8190
+_MOST_HEADERS = 64
+_HEAD = (
+    "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    "Content-Length: {length}\r\n\r\n"
+)
 
 
 class SendError(AnnexError):
@@ -42,21 +53,6 @@ class RemoteError(AnnexError):
             self.status = ExitStatus.REPLY
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP to a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the daemon's socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_CONNECT_SECONDS)
-        self.sock.connect(self._path)
-        self.sock.settimeout(_REPLY_SECONDS)
-
-
 def _line(data: bytes) -> dict[str, Any]:
     try:
         event = json.loads(data)
@@ -67,8 +63,52 @@ def _line(data: bytes) -> dict[str, Any]:
     return event
 
 
+def _connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_CONNECT_SECONDS)
+    end = time.monotonic() + _CONNECT_SECONDS
+    try:
+        while True:
+            try:
+                connection.connect(path)
+                break
+            except BlockingIOError:  # more callers wait than the kernel keeps waiting
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+    except OSError as error:
+        connection.close()
+        raise DaemonUnreachableError(
+            f"no condor_annexd answers at {path}: {error.strerror or error}",
+            advice="Is it running? `condor_status -subsystem annexd` shows it; "
+            "its log is ANNEXD_LOG. ANNEXD_SOCKET says where the tool looks.",
+        ) from error
+    connection.settimeout(_REPLY_SECONDS)
+    return connection
+
+
+def _skip_head(answer: BinaryIO) -> None:
+    """Read the status line and the headers; what counts is in the body.
+
+    Raises:
+        ReplyError: If they are none.
+    """
+    status = answer.readline(_MAX_HEAD)
+    if not status.startswith(b"HTTP/1."):
+        raise ReplyError("the daemon's answer is no HTTP")
+    for _ in range(_MOST_HEADERS):
+        line = answer.readline(_MAX_HEAD)
+        if line in {b"\r\n", b"\n"}:
+            return
+        if not line.endswith(b"\n"):
+            break
+    raise ReplyError(f"the daemon's answer broke off: {status.decode('latin-1').strip()}")
+
+
 def request_annex(path: str, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Ask for an annex and yield what happens: the objects described in `wire`.
+
+    The request is HTTP/1.0, so that the answer is the body's lines until the daemon closes.
 
     Args:
         path: The daemon's socket.
@@ -80,29 +120,19 @@ def request_annex(path: str, request: Mapping[str, Any]) -> Iterator[dict[str, A
         ReplyError: If the answer breaks off.
         RemoteError: As the daemon told it.
     """
-    connection = _UnixConnection(path)
-    try:
-        connection.connect()
-    except OSError as error:
-        raise DaemonUnreachableError(
-            f"no condor_annexd answers at {path}: {error.strerror or error}",
-            advice="Is it running? `condor_status -subsystem annexd` shows it; "
-            "its log is ANNEXD_LOG. ANNEXD_SOCKET says where the tool looks.",
-        ) from error
-    try:
-        body = json.dumps(request).encode()
+    body = json.dumps(request).encode()
+    head = _HEAD.format(path=ANNEXES_PATH, length=len(body)).encode("ascii")
+    with _connect(path) as connection, connection.makefile("rb") as answer:
         try:
-            connection.request("POST", ANNEXES_PATH, body, {"Content-Type": "application/json"})
+            connection.sendall(head + body)
         except OSError as error:
             raise SendError(f"the request could not be sent: {error}") from error
         try:
-            response = connection.getresponse()
-            while line := response.readline(_MAX_LINE):
+            _skip_head(answer)
+            while line := answer.readline(_MAX_LINE):
                 event = _line(line)
                 if isinstance(event.get("error"), dict):
                     raise RemoteError(event["error"])
                 yield event
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise ReplyError(f"the daemon's answer broke off: {error}") from error
-    finally:
-        connection.close()
