@@ -62,7 +62,7 @@ def made_once(name: str, make: Callable[[Path], None], *, root: Path | None = No
     entry = root / name
     if entry.is_dir():
         return entry
-    root.mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds another system's setuid programs
     with _locked(root / f"{name}.lock"):
         if entry.is_dir():
             return entry

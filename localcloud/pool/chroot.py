@@ -110,8 +110,11 @@ def _make(name: str, directory: Path) -> None:
     mirror = _mirror()
     _have_debootstrap()
     tell(f"making a Debian {name} with HTCondor; once, about a minute")
-    # A mount namespace for each step: what is mounted goes with it.
-    apart = ["unshare", "--mount", "--propagation", "private"]
+    # Namespaces of its own for each step: what is mounted goes with it, and so does every process
+    # when this one ends or loses patience.
+    apart = ["setpriv", "--pdeathsig", "KILL"]
+    apart += ["unshare", "--mount", "--propagation", "private"]
+    apart += ["--pid", "--fork", "--kill-child=SIGKILL"]
     bootstrap = ["debootstrap", "--variant=minbase", "--include=ca-certificates"]
     for command in (
         [*bootstrap, name, str(directory), mirror],

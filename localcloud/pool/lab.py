@@ -20,6 +20,7 @@ __all__ = ["NETWORK", "Held", "Lab"]
 NETWORK = "10.77.0"
 """The first three bytes of the lab's addresses; it is a network of its own, so any would do."""
 _BRIDGE = "lab0"
+_MACHINES = 253  # the bridge has the address after these
 _STOP_SECONDS = 10
 
 # $1: where the machines' file systems are to be (in memory); $2: the root that has `ip`.
@@ -64,11 +65,6 @@ class Held:
         """The process whose namespaces these are."""
         return self._process.pid
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still holds them."""
-        return self._process.poll() is None
-
     def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
@@ -99,8 +95,8 @@ class Lab:
         """
         self.base = base
         self.storage = cache_root() / "lab"  # an empty directory: each lab mounts its own over it
-        self.storage.mkdir(parents=True, exist_ok=True)
-        self._addresses = 0
+        self.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._machines = 0
         apart = ["unshare", "--mount", "--propagation", "private", "--net"]
         self._held = Held([*apart, "sh", "-c", _HOLD, "sh", str(self.storage), str(base)])
 
@@ -126,29 +122,38 @@ class Lab:
         """The command that runs another in the lab's network and among its mounts."""
         return ["nsenter", "--target", str(self._held.pid), "--mount", "--net", "--"]
 
-    def connect(self, name: str, pid: int) -> str:
+    def number(self) -> int:
+        """Return a number that no machine of this lab has had.
+
+        Raises:
+            PoolError: If all are used up.
+        """
+        self._machines += 1
+        if self._machines > _MACHINES:
+            raise PoolError(f"a lab has at most {_MACHINES} machines")
+        return self._machines
+
+    def connect(self, number: int, pid: int) -> str:
         """Put a machine on the network.
 
         Args:
-            name: The machine's; at most 12 letters, for the kernel's sake.
+            number: The machine's.
             pid: A process whose network namespace is the machine's.
 
         Returns:
             Its address.
         """
-        self._addresses += 1
-        address = f"{NETWORK}.{self._addresses}"
+        address = f"{NETWORK}.{number}"
         self._ip(
             self.entering,
-            f"link add v-{name} type veth peer name eth0 netns {pid}",
-            f"link set v-{name} master {_BRIDGE} up",
+            f"link add machine{number} type veth peer name eth0 netns {pid}",
+            f"link set machine{number} master {_BRIDGE} up",
         )
         self._ip(
             ["nsenter", "--target", str(pid), "--net", "--"],
             "link set lo up",
             f"addr add {address}/24 dev eth0",
             "link set eth0 up",
-            f"route add default via {NETWORK}.254",
         )
         return address
 

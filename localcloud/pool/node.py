@@ -1,6 +1,5 @@
 """A machine of the lab: its own root file system, processes, network, name and shared memory."""
 
-import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from localcloud.pool.lab import Held, Lab
 __all__ = ["DOMAIN", "Node"]
 
 DOMAIN = "pool.test"
-_NAME_LIMIT = 12
 _COPY_SECONDS = 300
 
 # $1: the machine's directory; $2: layers, the uppermost first; $3: its name; then pairs of a
@@ -24,7 +22,7 @@ set -eu
 exec 3<&0
 directory=$1 layers=$2 name=$3; shift 3
 root=$directory/root
-mkdir -p "$directory/upper" "$directory/work" "$root"
+mkdir "$directory" "$directory/upper" "$directory/work" "$root"
 mount -t overlay -o "lowerdir=$layers,upperdir=$directory/upper,workdir=$directory/work" \
     overlay "$root"
 mount -t proc proc "$root/proc"
@@ -74,11 +72,12 @@ class Node:
         Raises:
             PoolError: If the kernel or the rights of this process do not allow it.
         """
-        if not name.isalnum() or len(name) > _NAME_LIMIT:
+        if not name.isalnum():
             raise PoolError(f"{name!r} cannot be a machine's name")
+        number = lab.number()
         self.name = name
         self.full_name = f"{name}.{DOMAIN}"
-        directory = lab.storage / name
+        directory = lab.storage / str(number)
         self._root = directory / "root"
         stack = ":".join(map(str, [*reversed(layers), lab.base]))
         pairs = [text for ours, there in (shown or {}).items() for text in (str(ours), there)]
@@ -87,8 +86,8 @@ class Node:
         boot = ["sh", "-c", _BOOT, "sh", str(directory), stack, self.full_name, *pairs]
         self._held = Held([*lab.entering, *apart, *boot])
         try:
-            self.address = lab.connect(name, self.pid)
-            self.know({name: self.address})
+            self.address = lab.connect(number, self.pid)
+            self.know({})
         except BaseException:
             self.close()
             raise
@@ -125,7 +124,11 @@ class Node:
         command = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--ipc", "--net"]
         # The holder itself is outside: its children are the machine's processes.
         command += [f"--pid=/proc/{self.pid}/ns/pid_for_children", "--"]
-        command += ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        command += [
+            "env",
+            "-i",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
         command += [f"HOME={home}", f"USER={user}", "LANG=C.UTF-8", "chroot", str(self._root)]
         if user != "root":
             command += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
@@ -153,9 +156,7 @@ class Node:
             PoolError: If it takes too long or (with `check`) fails.
         """
         limited = ["timeout", "--kill-after=2", f"{seconds:g}", *argv]
-        done = run(
-            [*self.entering(user), *limited], stdin=stdin, seconds=seconds + 10, check=False
-        )
+        done = run([*self.entering(user), *limited], stdin=stdin, seconds=seconds + 10, check=False)
         if check and done.status != 0:
             raise PoolError(
                 f"{self.name}: {user}: {shlex.join(argv)}: exit status {done.status}: "
@@ -203,13 +204,13 @@ class Node:
         run([*entering, "install", "-D", "-m", "0644", str(file), f"{self._root}{path}"])
 
     def know(self, hosts: Mapping[str, str]) -> None:
-        """Put machines into its /etc/hosts: name without the domain, to address."""
-        lines = ["127.0.0.1 localhost"]
-        with contextlib.suppress(AttributeError):
-            lines.append(f"{self.address} {self.full_name} {self.name}")
-        lines += [
-            f"{address} {name}.{DOMAIN} {name}"
-            for name, address in hosts.items()
-            if name != self.name
+        """Write itself and these machines into its /etc/hosts.
+
+        Args:
+            hosts: Name, without the domain, to address.
+        """
+        lines = [
+            f"{address} {name}.{DOMAIN} {name}\n"
+            for name, address in {**hosts, self.name: self.address}.items()
         ]
-        self.write("/etc/hosts", "".join(f"{line}\n" for line in lines))
+        self.write("/etc/hosts", "127.0.0.1 localhost\n" + "".join(lines))

@@ -110,7 +110,9 @@ def _fill_layer(lab: Lab, bindings: Bindings, wheel: Path, wheels: Path, directo
         pip = [*bindings.pip, "--find-links", _WHEELS]
         node.run(*pip, f"{_PROJECT}/{wheel.name}[{_EXTRAS}]", seconds=_SECONDS)
         # The project's own wheel belongs to a run, not to the layer.
-        node.run(bindings.pip[0], "uninstall", *_QUIET, "--yes", *_system(bindings), "htcondor-annex")
+        node.run(
+            bindings.pip[0], "uninstall", *_QUIET, "--yes", *_system(bindings), "htcondor-annex"
+        )
         node.take(bindings.home, directory)
 
 
@@ -129,7 +131,7 @@ def made_layer(lab: Lab, bindings: Bindings, wheel: Path) -> Path:
     Raises:
         PoolError: If a package cannot be fetched or installed.
     """
-    needs = digest(lab.base.name, *_requirements(wheel))
+    needs = digest(lab.base.name, _EXTRAS, *_requirements(wheel))
 
     def fetch(directory: Path) -> None:
         tell("fetching the packages that the project needs")

@@ -1,0 +1,1 @@
+"""Tests of the pool, and of the project in it."""
