@@ -12,7 +12,11 @@ AGENT = ["botocore>=1.40", "requests>=2.31", "urllib3>=2"]
 TOOL = ["htcondor>=23.0"]
 DAEMON = [*TOOL, "aiohttp>=3.10", "boto3>=1.40"]
 # The local cloud mends what it knows of moto's inside, so the version is held.
-LOCALCLOUD = [*AGENT, "boto3>=1.40", "moto[cloudformation,ec2,events,iam,awslambda,s3,server]>=5.2.5,<5.3"]
+LOCALCLOUD = [
+    *AGENT,
+    "boto3>=1.40",
+    "moto[cloudformation,ec2,events,iam,awslambda,s3,server]>=5.2.5,<5.3",
+]
 DEV = [
     *DAEMON,
     *LOCALCLOUD,
