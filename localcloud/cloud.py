@@ -10,12 +10,12 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import boto3
 from botocore.config import Config
 
+from localcloud.closing import Closing
 from localcloud.shared import CONTROL, ONLOOKER
 
 __all__ = ["Contents", "LocalCloud", "Seen"]
@@ -73,7 +73,7 @@ class Contents:
         return not (self.fleets or self.instances or self.rules)
 
 
-class LocalCloud:
+class LocalCloud(Closing):
     """A local cloud in a process of its own; use it as a context manager, or call `stop`."""
 
     def __init__(
@@ -131,19 +131,6 @@ class LocalCloud:
         """
         return cls(endpoint=endpoint, access_keys=access_keys)
 
-    def __enter__(self) -> Self:
-        """Return this cloud."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.stop()
-
     def stop(self) -> None:
         """End the process that this handle started; again is no error."""
         process, self._process = self._process, None
@@ -154,6 +141,8 @@ class LocalCloud:
                 if pipe is not None:
                     pipe.close()
         self._log.close()
+
+    close = stop
 
     def log(self) -> str:
         """Return what the process said on its standard error: moto's own troubles."""

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
+
+from localcloud.closing import Closing
 
 __all__ = ["MetadataService", "RoleCredentials"]
 
@@ -60,7 +61,7 @@ class RoleCredentials:
     expiration: datetime = field(default_factory=_in_six_hours)
 
 
-class MetadataService:
+class MetadataService(Closing):
     """Serves one instance's metadata in threads, from `start` to `stop` or as a context manager.
 
     Args:
@@ -129,18 +130,11 @@ class MetadataService:
         self._server.hang_up()
         self._server.server_close()
 
+    close = stop
+
     def __enter__(self) -> Self:
         """Begin to serve."""
         return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Serve no longer."""
-        self.stop()
 
     def forget_tokens(self) -> None:
         """End all tokens at once, as their time to live would."""

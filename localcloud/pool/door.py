@@ -10,9 +10,8 @@ import ctypes
 import os
 import socket
 import threading
-from types import TracebackType
-from typing import Self
 
+from localcloud.closing import Closing
 from localcloud.pool.commands import PoolError
 from localcloud.pool.node import Node
 
@@ -62,7 +61,7 @@ def _carry(source: socket.socket, goal: socket.socket) -> None:
         goal.shutdown(socket.SHUT_WR)
 
 
-class Door:
+class Door(Closing):
     """An open door; use it as a context manager, or call `close`."""
 
     def __init__(self, node: Node, port: int, *, at: tuple[str, int] | None = None) -> None:
@@ -86,19 +85,6 @@ class Door:
         self._guard = threading.Lock()
         self._doorman = threading.Thread(target=self._serve, name="door", daemon=True)
         self._doorman.start()
-
-    def __enter__(self) -> Self:
-        """Return this door."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def close(self) -> None:
         """Close it, and break what goes through it; again is no error."""

@@ -9,9 +9,8 @@ import contextlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from localcloud.closing import Closing
 from localcloud.pool.cache import cache_root
 from localcloud.pool.commands import Done, PoolError, run
 
@@ -81,7 +80,7 @@ class Held:
             self._process.wait(_STOP_SECONDS)
 
 
-class Lab:
+class Lab(Closing):
     """A private network with a bridge, and memory for its machines' file systems."""
 
     def __init__(self, base: Path) -> None:
@@ -99,19 +98,6 @@ class Lab:
         self._machines = 0
         apart = ["unshare", "--mount", "--propagation", "private", "--net"]
         self._held = Held([*apart, "sh", "-c", _HOLD, "sh", str(self.storage), str(base)])
-
-    def __enter__(self) -> Self:
-        """Return this lab."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take it down."""
-        self.close()
 
     def close(self) -> None:
         """Take the network down; machines that still run lose it."""

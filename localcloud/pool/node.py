@@ -3,9 +3,8 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from localcloud.closing import Closing
 from localcloud.pool.commands import Done, PoolError, run
 from localcloud.pool.lab import Held, Lab
 
@@ -50,7 +49,7 @@ exec chroot "$root" sh -c 'cat <&3 >/dev/null & echo ready; exec >/dev/null; wai
 """
 
 
-class Node:
+class Node(Closing):
     """A machine; use it as a context manager, or call `close`."""
 
     def __init__(
@@ -91,19 +90,6 @@ class Node:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        """Return this machine."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Switch it off."""
-        self.close()
 
     def close(self) -> None:
         """Switch it off, with everything that runs on it; again is no error."""

@@ -7,9 +7,9 @@ machine needs; the knobs that make it quick are for tests and trials.
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
+from localcloud.closing import Closing
 from localcloud.pool.commands import PoolError
 from localcloud.pool.master import Master
 from localcloud.pool.node import DOMAIN, Node
@@ -71,7 +71,7 @@ def wait_until(look: Callable[[], _T], what: str, seconds: float = _PATIENCE) ->
     return found
 
 
-class Pool:
+class Pool(Closing):
     """A pool of one machine; use it as a context manager, or call `stop`."""
 
     def __init__(self, node: Node, config: Mapping[str, str] | None = None) -> None:
@@ -95,19 +95,6 @@ class Pool:
                 self.stop()
             raise
 
-    def __enter__(self) -> Self:
-        """Return this pool."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.stop()
-
     def stop(self) -> None:
         """End its master and with it its daemons.
 
@@ -115,6 +102,8 @@ class Pool:
             PoolError: If it has to be killed.
         """
         self.master.stop()
+
+    close = stop
 
     def _up(self) -> bool:
         if not self.master.alive:
