@@ -44,13 +44,15 @@ def translate(error: ClientError | BotoCoreError, action: str, endpoint: str) ->
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", "Unknown"))
         text = str(error.response.get("Error", {}).get("Message", "")) or "no message"
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        fault = codes.is_server_fault(status)
+        metadata = error.response.get("ResponseMetadata", {})
+        fault = codes.is_server_fault(int(metadata.get("HTTPStatusCode", 0)))
+        # An earlier try, whose answer never came, may have acted before this one was refused.
+        tried_before = int(metadata.get("RetryAttempts", 0)) > 0
         return AwsError(
             f"AWS refused {action}: {code}: {text[:_MAX_TEXT]}",
             aws_code=code,
             retryable=fault or code in codes.THROTTLED,
-            aws_may_have_acted=fault and code not in codes.THROTTLED,
+            aws_may_have_acted=tried_before or (fault and code not in codes.THROTTLED),
             advice=_advice(code),
         )
     return AwsError(

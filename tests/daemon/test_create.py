@@ -202,6 +202,15 @@ def test_a_lost_answer_makes_no_second_fleet(annexd: Annexd, cloud: LocalCloud) 
     assert (ended.status, ended.out.strip()) == (0, fleet["SpotFleetRequestId"])
 
 
+def test_a_fleet_made_by_a_try_that_was_lost_is_found(annexd: Annexd, cloud: LocalCloud) -> None:
+    """The first try acts and its answer is lost, the second is refused: nothing is left."""
+    cloud.lose("RequestSpotFleet", when="after")
+    cloud.fail("RequestSpotFleet", "InvalidSpotFleetRequestConfig", message="now refused")
+    ended = annexd.ask(console_config())
+    assert len(cloud.requests("RequestSpotFleet")) == 2
+    assert (ended.status, cloud.contents().empty) == (5, True)
+
+
 def test_throttling_is_waited_out(annexd: Annexd, cloud: LocalCloud) -> None:
     """A throttled call is repeated and the annex made."""
     cloud.fail("PutRule", "ThrottlingException", times=2)
