@@ -98,8 +98,9 @@ def _have_debootstrap() -> None:
     """Install debootstrap if it is not there."""
     if shutil.which("debootstrap", path=build_environment()["PATH"]) is None:
         tell("installing debootstrap by apt-get")
+        install = ["apt-get", "-q", "-y", "--no-install-recommends", "install"]
         run(
-            ["apt-get", "-q", "-y", "--no-install-recommends", "install", "debootstrap"],
+            [*install, "debootstrap", "debian-archive-keyring"],
             seconds=_BUILD_SECONDS,
             environment=build_environment(),
         )
@@ -115,7 +116,9 @@ def _make(name: str, directory: Path) -> None:
     apart = ["setpriv", "--pdeathsig", "KILL"]
     apart += ["unshare", "--mount", "--propagation", "private"]
     apart += ["--pid", "--fork", "--kill-child=SIGKILL"]
-    bootstrap = ["debootstrap", "--variant=minbase", "--include=ca-certificates"]
+    # A mirror whose signature cannot be checked is refused, not merely warned of.
+    bootstrap = ["debootstrap", "--force-check-gpg", "--variant=minbase"]
+    bootstrap += ["--include=ca-certificates"]
     for command in (
         [*bootstrap, name, str(directory), mirror],
         ["sh", "-c", _FILL, "sh", str(directory), *_PACKAGES],

@@ -18,7 +18,7 @@ __all__ = ["CONFIG_DIR", "WORKER_CONFIG", "Pool", "wait_until"]
 
 CONFIG_DIR = "/etc/condor/config.d"
 _LOG_DIR = "/var/log/condor"
-_PATIENCE = 60.0
+_PATIENCE = 30.0
 _LOOK_SECONDS = 0.1
 _T = TypeVar("_T")
 
