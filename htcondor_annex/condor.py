@@ -25,10 +25,12 @@ __all__ = [
     "invalidate",
     "local_name",
     "log",
+    "quote",
     "reload_config",
     "send_alive",
     "set_ready_state",
     "set_subsystem",
+    "unquote",
     "version",
 ]
 
@@ -104,6 +106,23 @@ def evaluate_integer(text: str) -> int:
     if type(value) not in (int, float) or value != int(value):
         raise ValueError(f"{text!r} is no whole number")
     return int(value)
+
+
+def quote(text: str) -> str:
+    """Return a text as a ClassAd string, on one line."""
+    return str(_modules()[1].quote(text))
+
+
+def unquote(expression: str) -> str:
+    """Return the text of a ClassAd string.
+
+    Raises:
+        ValueError: If the expression is none.
+    """
+    try:
+        return str(_modules()[1].unquote(expression))
+    except Exception as error:  # classes of the bindings' own, with no common root
+        raise ValueError(f"{expression[:80]!r} is no ClassAd string") from error
 
 
 def version() -> str:

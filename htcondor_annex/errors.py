@@ -16,6 +16,8 @@ __all__ = [
     "ConfigError",
     "DaemonUnreachableError",
     "ExitStatus",
+    "JournalError",
+    "JournalHeldError",
     "KeyFileError",
     "KnobError",
     "ReplyError",
@@ -123,6 +125,18 @@ class BusyError(AnnexError):
     code = "BusyError"
     http_status = 503
     retryable = True
+
+
+class JournalError(AnnexError):
+    """The journal cannot be read or written; nothing was begun."""
+
+    code = "JournalError"
+    http_status = 503
+    retryable = True
+
+
+class JournalHeldError(JournalError):
+    """Another daemon holds the journal."""
 
 
 class DaemonUnreachableError(AnnexError):

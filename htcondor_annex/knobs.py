@@ -42,6 +42,13 @@ KNOBS: tuple[Knob, ...] = (
         "The Unix socket on which annexd serves condor_annex. Change it by a restart.",
     ),
     Knob(
+        "ANNEXD_JOURNAL",
+        "journal",
+        "path",
+        "$(SPOOL)/annexd.journal",
+        "Where annexd keeps what it answers for: HTCondor's ClassAd log. Change it by a restart.",
+    ),
+    Knob(
         "ANNEXD_NAME",
         "name",
         "text",
@@ -139,6 +146,7 @@ class Knobs(NamedTuple):
     """What the configuration says; times in seconds, paths absolute."""
 
     socket: str
+    journal: str
     name: str
     update_interval: int
     threads: int

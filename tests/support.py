@@ -20,6 +20,7 @@ SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:annex-lease"
 _PATIENCE = 30.0
+_SERVES = ") serves "
 _T = TypeVar("_T")
 
 
@@ -115,6 +116,7 @@ class Annexd:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        served = self.log.read_text().count(_SERVES) if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "htcondor_annex.daemon.main", "-f", "-t"],
@@ -124,12 +126,12 @@ class Annexd:
                 env=self.environment,
                 cwd=self.directory,
             )
-        wait_for(self._serves, "serving daemon")
+        wait_for(lambda: self._serves(served), "serving daemon")
 
-    def _serves(self) -> bool:
+    def _serves(self, before: int) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.said()
-        return self.socket.exists() and "serves" in self.said()
+        return self.said().count(_SERVES) > before
 
     def said(self) -> str:
         """Return its log."""

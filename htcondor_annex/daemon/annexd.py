@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import time
-import uuid
 
 from htcondor_annex import __version__, condor
 from htcondor_annex.daemon.ad import MYTYPES, daemon_ad
@@ -15,11 +14,11 @@ from htcondor_annex.daemon.keyreader import KeyReader
 from htcondor_annex.daemon.poollink import PoolLink
 from htcondor_annex.daemon.server import SocketHeldError, claim_socket, serve
 from htcondor_annex.daemon.service import Service
-from htcondor_annex.errors import KnobError
-from htcondor_annex.journal.memory import MemoryJournal
+from htcondor_annex.errors import JournalHeldError, KnobError
+from htcondor_annex.journal.store import FileJournal, Quoting
 from htcondor_annex.knobs import Knobs, read_knobs
 
-__all__ = ["SocketHeldError", "run"]
+__all__ = ["JournalHeldError", "SocketHeldError", "run"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,8 @@ class _Annexd:
         self._link = link
         self._knobs = read_knobs(condor.Params(), condor.evaluate_integer)
         self._name = self._knobs.name or condor.local_name()
-        self._journal = MemoryJournal(str(uuid.uuid4()))
+        quoting = Quoting(condor.quote, condor.unquote)
+        self._journal = FileJournal.open(self._knobs.journal, quoting)
         self._changed = asyncio.Event()
         self._service = Service(self._knobs, self._journal, keys, self._changed.set)
         self._service.warm()
@@ -96,7 +96,7 @@ class _Annexd:
         except KnobError as error:
             _log.error("reconfiguring: %s: %s", error.message, "; ".join(error.problems))
             return
-        for field in ("socket", "threads", "aws_timeout"):
+        for field in ("socket", "journal", "threads", "aws_timeout"):
             if getattr(knobs, field) != getattr(self._knobs, field):
                 _log.warning("reconfiguring: a new %s takes effect at the next start", field)
         self._use(knobs)
@@ -129,6 +129,8 @@ class _Annexd:
         if self._under_master:
             self._report_ready()
             tasks.append(asyncio.create_task(self._keep_alive()))
+        self._service.resume()
+        tasks.append(asyncio.create_task(self._service.keep()))
         _log.info(
             "condor_annexd %s (HTCondor %s) serves %s as %s; EC2 at %s; %d MiB",
             __version__,
@@ -142,6 +144,7 @@ class _Annexd:
         fast = ended_by is signal.SIGQUIT
         _log.info("ending %s, told by %s", "at once" if fast else "gracefully", ended_by.name)
         await self._service.stop(0 if fast else _GRACE)
+        await self._journal.close()
         if not fast:
             await stop_serving()
         if condor.has_collector():
@@ -165,6 +168,7 @@ def run(keys: KeyReader, link: PoolLink) -> int:
     Raises:
         KnobError: If the socket cannot be made or the configuration cannot be used.
         SocketHeldError: If another daemon serves it.
+        JournalError: If the journal cannot be opened.
     """
     daemon = _Annexd(keys, link)
     asyncio.run(daemon.run())

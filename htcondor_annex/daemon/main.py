@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 after a signal, 1 for a configuration that cannot be used, 99 when
-        another annexd serves the socket.
+        another annexd serves the socket or holds the journal.
     """
     options = _options(argv)
     _unblock_signals()
@@ -87,16 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             logs.to_condor(param.get("ANNEXD_LOG") or str(Path(param.get("LOG", "."), "AnnexdLog")))
         from htcondor_annex.daemon.annexd import (  # noqa: PLC0415  (large; see above)
+            JournalHeldError,
             SocketHeldError,
             run,
         )
 
         try:
             return run(keys, link)
-        except SocketHeldError as error:
+        except (SocketHeldError, JournalHeldError) as error:
             _complain(error)
             return _EXIT_NOT_AGAIN
-    except KnobError as error:
+    except AnnexError as error:
         _complain(error)
     except condor.CondorError as error:
         _complain(KnobError(str(error)))

@@ -5,13 +5,20 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from htcondor_annex.annex import Annex, AnnexRequest, AnnexState, Owner
+from htcondor_annex.annex import (
+    Annex,
+    AnnexEvent,
+    AnnexRequest,
+    AnnexState,
+    Owner,
+    advance,
+)
 from htcondor_annex.aws.clients import Calls, Clients
 from htcondor_annex.aws.credentials import Credentials, parse_key
 from htcondor_annex.aws.endpoints import check_endpoints
@@ -21,6 +28,7 @@ from htcondor_annex.journal import Journal
 from htcondor_annex.knobs import Knobs
 from htcondor_annex.plan import AwsModel, plan
 from htcondor_annex.provision.runner import Progress, Runner
+from htcondor_annex.provision.table import STEPS
 
 __all__ = ["Service", "Tell"]
 
@@ -30,6 +38,15 @@ Tell = Callable[[Mapping[str, Any]], None]
 """Takes one JSON-able event for the one who waits."""
 
 _UNDO_PATIENCE = 30.0  # seconds that a caller waits to hear that all is undone
+_KEEP_INTERVAL = 1.0
+_KEYS_INTERVAL = 5.0  # seconds between two looks for key files that have gone
+_T = TypeVar("_T")
+
+
+def _nobody(event: Mapping[str, Any]) -> None:
+    """Hear what nobody waits for."""
+
+
 _UNFINISHED = frozenset({AnnexState.REQUESTED, AnnexState.PROVISIONING, AnnexState.ROLLING_BACK})
 
 
@@ -57,6 +74,7 @@ class Service:
         self._runner = Runner(journal, self._executor, time.monotonic)
         self._work: set[asyncio.Task[Any]] = set()
         self._promised: set[tuple[int, str]] = set()
+        self._waiting: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
 
     def warm(self) -> None:
@@ -109,10 +127,7 @@ class Service:
         """
         if self._stopping:
             raise ShuttingDownError("annexd is shutting down", advice="Try again later.")
-        work = asyncio.create_task(self._create(owner, request, tell))
-        self._work.add(work)
-        work.add_done_callback(self._forget)
-        return await asyncio.shield(work)
+        return await asyncio.shield(self._start(self._create(owner, request, tell)))
 
     def _forget(self, work: asyncio.Task[Any]) -> None:
         self._work.discard(work)
@@ -154,7 +169,9 @@ class Service:
             annex, Calls(self._clients, credentials, annex.endpoints), tell
         )
 
-    async def _provision(self, annex: Annex, aws: Calls, tell: Tell) -> Annex:
+    def _heard(self, annex: Annex, tell: Tell) -> Callable[[Progress], None]:
+        """Return what logs an annex's progress, and tells it."""
+
         def heard(progress: Progress) -> None:
             _log.info(
                 "annex %s: %s: %s (%.3f s)%s",
@@ -166,24 +183,77 @@ class Service:
             )
             tell({"progress": asdict(progress)})
 
-        annex, failure = await self._runner.provision(annex, aws, heard)
+        return heard
+
+    async def _provision(self, annex: Annex, aws: Calls, tell: Tell) -> Annex:
+        annex, failure = await self._runner.provision(annex, aws, self._heard(annex, tell))
         self._changed()
         if failure is None:
             _log.info("annex %s: active as %s", annex.identity.id, annex.capacity_id)
             return annex
-        undoing = asyncio.create_task(self._roll_back(annex, aws, heard))
-        self._work.add(undoing)
-        undoing.add_done_callback(self._forget)
+        undoing = self._start(self._undo(annex, aws, tell))
         done, _ = await asyncio.wait({undoing}, timeout=_UNDO_PATIENCE)
         if not done:
             failure.advice += " Not all is undone yet: annexd goes on with it, and logs it."
         raise failure
 
-    async def _roll_back(self, annex: Annex, aws: Calls, heard: Callable[[Progress], None]) -> None:
-        annex = await self._runner.roll_back(annex, aws, heard)
-        _log.info("annex %s: failed; nothing of it is left in AWS", annex.identity.id)
+    async def _undo(self, annex: Annex, aws: Calls, tell: Tell) -> None:
+        annex = await self._runner.undo_all(annex, aws, self._heard(annex, tell))
+        _log.info("annex %s: %s; nothing of it is left in AWS", annex.identity.id, annex.state)
         await self._journal.remove(annex.identity.id)
         self._changed()
+
+    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def resume(self) -> None:
+        """Take up what the journal holds: go on with what is half done."""
+        for annex in self._journal.annexes():
+            _log.info("annex %s: taken up again, %s", annex.identity.id, annex.state)
+            if annex.state is not AnnexState.ACTIVE:
+                self._waiting.add(self._start(self._go_on(annex)))
+
+    async def keep(self) -> None:
+        """End leases when they are over, until cancelled."""
+        while True:
+            now = time.time()
+            for annex in self._journal.annexes():
+                if annex.state is AnnexState.ACTIVE and now >= annex.lease.expires:
+                    _log.info("annex %s: its lease is over", annex.identity.id)
+                    ending = advance(annex, AnnexEvent.END)
+                    await self._journal.put(ending)
+                    self._waiting.add(self._start(self._go_on(ending)))
+            await asyncio.sleep(_KEEP_INTERVAL)
+
+    async def _go_on(self, annex: Annex) -> None:
+        """Bring an annex from wherever it stands to where nobody need wait for it."""
+        credentials = await self._credentials_in_time(annex)
+        self._waiting.discard(asyncio.current_task())
+        aws = Calls(self._clients, credentials, annex.endpoints)
+        if annex.state in {AnnexState.REQUESTED, AnnexState.PROVISIONING}:
+            if time.time() < annex.lease.expires:
+                await self._provision(annex, aws, _nobody)
+                return
+            error = "its lease was over before it was made"
+            annex = advance(replace(annex, done=tuple(STEPS)), AnnexEvent.STEP_FAILED, error=error)
+            await self._journal.put(annex)
+        await self._undo(annex, aws, _nobody)
+
+    async def _credentials_in_time(self, annex: Annex) -> Credentials:
+        """Read the annex's key files, waiting for them where they have gone."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await loop.run_in_executor(self._executor, partial(self._credentials, annex))
+            except AnnexError as error:
+                if annex.last_error != error.message:
+                    _log.warning("annex %s waits: %s", annex.identity.id, error)
+                    annex = replace(annex, last_error=error.message)
+                    await self._journal.put(annex)
+                await asyncio.sleep(_KEYS_INTERVAL)
 
     async def stop(self, patience: float) -> None:
         """Take no new work, let the steps under way end, and undo what is half done.
@@ -193,6 +263,9 @@ class Service:
         """
         self._stopping = True
         self._runner.stop()
+        for waiting in self._waiting:  # for keys: the journal keeps them
+            if waiting is not None:
+                waiting.cancel()
         if self._work:
             _log.info("waiting for %d annexes under way", len(self._work))
             await asyncio.wait(self._work, timeout=patience)

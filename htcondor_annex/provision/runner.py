@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from htcondor_annex.annex import Annex, AnnexEvent, StepName, advance
+from htcondor_annex.annex import Annex, AnnexEvent, AnnexState, StepName, advance
 from htcondor_annex.errors import AnnexError, AwsError, ShuttingDownError
 from htcondor_annex.journal import Journal
 from htcondor_annex.provision import actions, table
@@ -62,15 +62,24 @@ class Runner:
     async def provision(
         self, annex: Annex, aws: actions.Caller, tell: Callable[[Progress], None]
     ) -> tuple[Annex, AnnexError | None]:
-        """Carry out every step of an annex, which the journal already holds.
+        """Carry out every step of an annex that is not done; the journal already holds it.
+
+        Args:
+            annex: `requested`; or `provisioning`, taken up again: then any step may have been
+                carried out without the journal knowing.
+            aws: Makes the calls.
+            tell: Hears what happens.
 
         Returns:
             The annex, `active` or `rolling back`, and what failed.
         """
-        annex = advance(annex, AnnexEvent.STARTED)
-        await self._journal.put(annex)
-        started: set[StepName] = set()
         unknown: set[StepName] = set()
+        if annex.state is AnnexState.PROVISIONING:
+            unknown.update(table.STEPS)
+        else:
+            annex = advance(annex, AnnexEvent.STARTED)
+            await self._journal.put(annex)
+        started: set[StepName] = set(annex.done)
         failure: AnnexError | None = None
         running: dict[asyncio.Task[str | None], tuple[StepName, float]] = {}
         while True:
@@ -112,17 +121,17 @@ class Runner:
         await self._journal.put(annex)
         return annex, failure
 
-    async def roll_back(
+    async def undo_all(
         self,
         annex: Annex,
         aws: actions.Caller,
         tell: Callable[[Progress], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Annex:
-        """Undo every step of an annex that is rolling back, for as long as it takes.
+        """Undo every step of an annex that is rolling back or ending, for as long as it takes.
 
         Returns:
-            The annex, `failed`; by then nothing of it is left.
+            The annex, `failed` or `ended`; by then nothing of it is left.
         """
         wait = _FIRST_WAIT
         while left := table.undo_order(annex.done):
@@ -140,6 +149,7 @@ class Runner:
             annex = replace(annex, done=tuple(one for one in annex.done if one != step))
             await self._journal.put(annex)
             tell(Progress(step, "undone", self._clock() - began))
-        annex = advance(replace(annex, done=()), AnnexEvent.UNDONE)
+        over = AnnexEvent.GONE if annex.state is AnnexState.ENDING else AnnexEvent.UNDONE
+        annex = advance(replace(annex, done=()), over)
         await self._journal.put(annex)
         return annex

@@ -158,9 +158,23 @@ def test_it_goes_to_the_background(own_annexd: Annexd) -> None:
 def test_a_second_daemon_is_refused(own_annexd: Annexd) -> None:
     """A second daemon on one socket says so and ends with 99, which master does not restart."""
     own_annexd.start()
+    other = own_annexd.directory / "other.journal"
+    own_annexd.configure({**own_annexd.knobs, "ANNEXD_JOURNAL": str(other)})
     status, said = _start_fails(own_annexd)
     assert (status, f"another annexd serves {own_annexd.socket}" in said) == (99, True)
     assert own_annexd.ask(console_config()).status == 0
+
+
+def test_a_second_daemon_on_the_journal_is_refused(own_annexd: Annexd) -> None:
+    """A second daemon on one journal names the first and ends with 99."""
+    own_annexd.start()
+    assert own_annexd.process is not None
+    own_annexd.configure(
+        {**own_annexd.knobs, "ANNEXD_SOCKET": str(own_annexd.directory / "other.sock")}
+    )
+    status, said = _start_fails(own_annexd)
+    assert status == 99
+    assert f"is held by another annexd (process {own_annexd.process.pid})" in said
 
 
 def test_a_socket_left_over_is_taken_over(own_annexd: Annexd) -> None:
