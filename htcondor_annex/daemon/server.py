@@ -35,6 +35,7 @@ _BACKLOG = 1024  # a caller beyond it is told EAGAIN by the kernel, and tries ag
 _ACCEPTED_AT_ONCE = 8
 REQUEST_SECONDS = 10.0
 """A request must be there, whole, this long after its connection."""
+_BUSY_SECONDS = 1.0
 _MAX_LINE = 8190
 _MAX_PATH = 107  # sockaddr_un.sun_path, unix(7)
 
@@ -182,7 +183,8 @@ class _Busy(asyncio.Protocol):
         head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n"
         if isinstance(transport, asyncio.WriteTransport):
             transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
-            transport.close()
+            # Closed while the caller still sends, he would see a broken pipe and no answer.
+            asyncio.get_running_loop().call_later(_BUSY_SECONDS, transport.abort)
 
 
 async def serve(listener: socket.socket, service: Service) -> Callable[[], Awaitable[None]]:

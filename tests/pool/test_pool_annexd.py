@@ -71,7 +71,10 @@ def test_a_killed_annexd_comes_back(annexd: InPool) -> None:
     old, before = annexd.tree(), annexd.ad()
     annexd.node.run("kill", "-KILL", str(annexd.pid()))
     wait_until(lambda: annexd.pid() not in (0, *old), "new annexd")
-    wait_until(lambda: annexd.ad().get("AnnexdID") != before["AnnexdID"], "ad of the new annexd")
+    wait_until(
+        lambda: annexd.ad().get("DaemonStartTime", 0) > before["DaemonStartTime"],
+        "ad of the new annexd",
+    )
     wait_until(
         lambda: not any(annexd.node.read(f"/proc/{pid}/status") for pid in old),
         "end of the killed daemon's own children",
