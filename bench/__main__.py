@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import create, memory, startup, upstream
+from bench import burst, create, journal, keeper, memory, startup, upstream
 from bench.rig import Installed, installed
 
 __all__ = ["main"]
@@ -14,6 +14,9 @@ _BENCHES: Mapping[str, Callable[[Installed, int], None]] = {
     "startup": startup.run,
     "memory": memory.run,
     "upstream": upstream.run,
+    "burst": burst.run,
+    "keeper": keeper.run,
+    "journal": journal.run,
 }
 _RUNS = 21
 

@@ -24,9 +24,10 @@ from bench.figures import Aim, Spread
 from bench.relay import Relay
 from bench.rig import CONFIG, KEYS, Daemon, Installed, cloud_port
 from htcondor_annex.tool import client
+from htcondor_annex.wire import ANNEXES_PATH
 from localcloud import LocalCloud
 
-__all__ = ["Scene", "run"]
+__all__ = ["Calls", "Scene", "run"]
 
 _MILLI = 1000
 _ROUND_TRIP = 50.0  # milliseconds
@@ -69,14 +70,14 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class _Calls:
+class Calls:
     """The calls that the daemon made for one annex, in text, to be made again for others."""
 
     text: str
     annex_id: str
 
     @classmethod
-    def seen(cls, cloud: LocalCloud) -> "_Calls":
+    def seen(cls, cloud: LocalCloud) -> "Calls":
         """Take those that the cloud saw last."""
         found = {seen.action: seen.parameters for seen in cloud.requests()}
         wanted = {action: found[action] for _, action in _CALLS}
@@ -98,7 +99,7 @@ def _ask_daemon(socket: str) -> float:
     """Ask the daemon as the tool does, from this process; return the milliseconds until the ID."""
     request = {"config": json.loads(CONFIG.read_bytes())}
     started = time.perf_counter()
-    *_, last = client.request_annex(socket, request)
+    *_, last = client.exchange(socket, "POST", ANNEXES_PATH, request)
     took = time.perf_counter() - started
     if not last["annex"]["spot_fleet_request_id"].startswith("sfr-"):
         raise RuntimeError(f"annexd answered {last}")
@@ -108,7 +109,7 @@ def _ask_daemon(socket: str) -> float:
 class _Boto3:
     """Bare boto3 in this process."""
 
-    def __init__(self, endpoint: str, calls: _Calls) -> None:
+    def __init__(self, endpoint: str, calls: Calls) -> None:
         self._session = boto3.session.Session(*KEYS, region_name=_REGION)
         self._endpoint = endpoint
         self._calls = calls
@@ -182,7 +183,7 @@ def _compare(
     parts = _Parts()
     with Daemon(program, endpoint, scene.new()) as daemon:
         daemon.ask()  # warms the daemon: from now on it has its clients and connections
-        bare = _Boto3(endpoint, _Calls.seen(cloud))
+        bare = _Boto3(endpoint, Calls.seen(cloud))
         warm_clients = bare.clients()
         bare.create(warm_clients)
 

@@ -30,15 +30,16 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What a figure should be at most."""
+    """What a figure should be at most, or (with `least`) at least."""
 
     what: str
     most: float
     unit: str = "times"
+    least: bool = False
 
     def met(self, figure: float) -> bool:
         """Whether a figure is good enough."""
-        return figure <= self.most
+        return figure >= self.most if self.least else figure <= self.most
 
 
 def interleaved(
@@ -72,11 +73,12 @@ def head(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
-def show(name: str, spread: Spread, unit: str, note: str = "") -> None:
+def show(name: str, spread: Spread, unit: str, note: str = "", *, digits: int = 1) -> None:
     """Print one line: the median, and the quartiles in brackets."""
     print(
-        f"  {name:<46}{spread.median:9.1f} {unit:<4}"
-        f" [{spread.low:.1f} .. {spread.high:.1f}]  n={spread.count}{note and '  ' + note}",
+        f"  {name:<46}{spread.median:9.{digits}f} {unit:<4}"
+        f" [{spread.low:.{digits}f} .. {spread.high:.{digits}f}]"
+        f"  n={spread.count}{note and '  ' + note}",
         flush=True,
     )
 
@@ -85,7 +87,8 @@ def show_aim(aim: Aim, figure: float) -> bool:
     """Print a figure with its aim; return whether it is met."""
     met = aim.met(figure)
     print(
-        f"  {aim.what:<46}{figure:9.3f} {aim.unit:<5} aim: at most {aim.most:g}: "
+        f"  {aim.what:<46}{figure:9.3f} {aim.unit:<5} "
+        f"aim: at {'least' if aim.least else 'most'} {aim.most:g}: "
         f"{'met' if met else 'NOT MET'}",
         flush=True,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench import figures
 from bench.create import Scene
 from bench.figures import Aim, Spread
+from bench.proc import mib
 from bench.rig import Daemon, Installed, own_environment
 from localcloud import LocalCloud
 
@@ -14,7 +15,6 @@ __all__ = ["run"]
 
 _REQUESTS = 20
 _STARTS = 3  # memory varies little from one start to the next
-_KIB = 1024
 _BARE = """
 import sys
 import boto3
@@ -27,17 +27,8 @@ _AFTER_START = Aim("RSS after start", 90, "MiB")
 _AFTER_REQUESTS = Aim(f"RSS after {_REQUESTS} requests", 90, "MiB")
 
 
-def _mib(pid: int, file: str, field: str) -> float:
-    """Return a field that /proc gives in kB, in MiB (proc(5))."""
-    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name == field:
-            return int(rest.split()[0]) / _KIB
-    raise RuntimeError(f"/proc/{pid}/{file} has no {field}")
-
-
 def _rss(pid: int) -> float:
-    return _mib(pid, "status", "VmRSS")
+    return mib(pid, "status", "VmRSS")
 
 
 def _children(pid: int) -> Iterator[int]:
@@ -50,7 +41,7 @@ def _children(pid: int) -> Iterator[int]:
 
 def _pss(pids: list[int]) -> float:
     """Return the memory of processes, with what several share counted once."""
-    return sum(_mib(pid, "smaps_rollup", "Pss") for pid in pids)
+    return sum(mib(pid, "smaps_rollup", "Pss") for pid in pids)
 
 
 def _bare_boto3(program: Installed) -> float:

@@ -118,13 +118,20 @@ class Asked:
 class Daemon:
     """A condor_annexd on its own, in a directory of its own; use it as a context manager."""
 
-    def __init__(self, program: Installed, endpoint: str, function: str) -> None:
+    def __init__(
+        self,
+        program: Installed,
+        endpoint: str,
+        function: str,
+        knobs: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it, and wait until it takes callers; `socket` is where it does.
 
         Args:
             program: What to start.
             endpoint: Where it reaches the local cloud, which takes any keys.
             function: The lease function's ARN.
+            knobs: In place of the bench's own.
 
         Raises:
             RuntimeError: If it does not start, with what it said.
@@ -134,14 +141,18 @@ class Daemon:
         directory = Path(self._place.name)
         self.socket = str(directory / "annexd.sock")
         self._log = directory / "terminal"
-        knobs = {
+        settings = {
             **dict.fromkeys(("LOG", "LOCK", "SPOOL"), str(directory)),
             **{f"ANNEX_DEFAULT_{name}_URL": endpoint for name in ("EC2", "CWE", "LAMBDA")},
             "ANNEX_DEFAULT_ACCESS_KEY_FILE": str(directory / "access-key"),
             "ANNEX_DEFAULT_SECRET_KEY_FILE": str(directory / "secret-key"),
             "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN": function,
+            # What is measured here is not how the daemon looks after its annexes.
+            "ANNEXD_POLL_INTERVAL": "3600",
+            "ANNEXD_RECONCILE_INTERVAL": "3600",
+            **(knobs or {}),
         }
-        text = "".join(f"{name} = {value}\n" for name, value in knobs.items())
+        text = "".join(f"{name} = {value}\n" for name, value in settings.items())
         (directory / "condor_config").write_text(text)
         for name, key in zip(("access-key", "secret-key"), KEYS, strict=True):
             descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

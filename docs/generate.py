@@ -11,8 +11,8 @@ from pathlib import Path
 from htcondor_annex.annex import TRANSITIONS, AnnexState
 from htcondor_annex.errors import ExitStatus
 from htcondor_annex.knobs import KNOBS
-from htcondor_annex.provision.table import STEPS
-from htcondor_annex.tool.options import FLAGS
+from htcondor_annex.provision.table import STEPS, UPDATE
+from htcondor_annex.tool.options import FLAGS, USAGE
 
 __all__ = ["main", "pages"]
 
@@ -54,7 +54,7 @@ def _tool() -> str:
         names = " or ".join(f"`{name}{argument}`" for name in flag.names)
         rows.append(f"| {names} | {_cell(flag.help)} |")
     statuses = {
-        ExitStatus.OK: "the annex is active; its Spot Fleet request ID is on standard output",
+        ExitStatus.OK: "it is done; of a new annex the Spot Fleet request ID is on standard output",
         ExitStatus.USAGE: "the command line, or what it asks for, is wrong",
         ExitStatus.JSON: "config.json cannot be read, is not JSON, or is no such configuration",
         ExitStatus.LOCATE: "no condor_annexd was found",
@@ -67,9 +67,19 @@ def _tool() -> str:
             "# condor_annex",
             "",
             _NOTE,
-            "`condor_annex [options] config.json` adds machines from AWS to the pool.",
-            "`config.json` is a Spot Fleet configuration as the AWS console exports it; `-` is",
-            "standard input. Any unambiguous beginning of a flag will do: `-public`, `-secret`.",
+            "```",
+            *[line.strip() for line in USAGE.splitlines()],
+            "```",
+            "",
+            "The first adds machines from AWS to the pool: `config.json` is a Spot Fleet",
+            "configuration as the AWS console exports it; `-` is standard input. The second lets",
+            "an annex's lease end that many seconds from now. `off` ends an annex and waits until",
+            "AWS shows that nothing of it is left. `status` lists your annexes; named, also one",
+            "that has ended of late.",
+            "",
+            "Any unambiguous beginning of a flag will do: `-public`, `-secret`. Whatever is asked",
+            "is asked again, for a minute, when annexd goes away meanwhile: it makes no second",
+            "annex.",
             "",
             "| flag | meaning |",
             "|---|---|",
@@ -114,11 +124,16 @@ def _states() -> str:
             "## The steps of provisioning",
             "",
             "A step starts when all that it needs is done; the lease stands before any capacity is",
-            "asked for. After a failure the steps are undone from the last to the first.",
+            "asked for. After a failure the steps are undone from the last to the first. An annex",
+            "that ends is undone in the same order.",
             "",
             "| step | needs | on failure |",
             "|---|---|---|",
             *steps,
+            "",
+            "## The steps of a lease's update",
+            "",
+            "The state stays `active`. In this order: " + ", ".join(UPDATE) + ".",
             "",
         ]
     )

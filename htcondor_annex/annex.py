@@ -13,6 +13,7 @@ from typing import Any
 from htcondor_annex.errors import RequestError
 
 __all__ = [
+    "FINAL",
     "TRANSITIONS",
     "Annex",
     "AnnexEvent",
@@ -62,13 +63,18 @@ TRANSITIONS: Mapping[tuple[AnnexState, AnnexEvent], AnnexState] = {
 }
 
 
+FINAL = frozenset({AnnexState.ENDED, AnnexState.FAILED})
+"""The states in which nothing is left of an annex."""
+
+
 class StepName(StrEnum):
-    """The steps of provisioning, by the words that the tool prints."""
+    """The steps of provisioning and of a lease's update, by the words that the tool prints."""
 
     CHECK_LEASE_FUNCTION = "check lease function"
     PUT_RULE = "put rule"
     PUT_TARGETS = "put targets"
     REQUEST_SPOT_FLEET = "request spot fleet"
+    PUT_TAGS = "put tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,7 @@ class AnnexRequest:
     ec2_url: str | None = None
     events_url: str | None = None
     lambda_url: str | None = None
+    request_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,13 @@ class Annex:
         done: Steps whose effect stands in AWS, in the order in which they ended.
         capacity_id: The Spot Fleet request ID, once AWS named it.
         created: Epoch seconds.
-        last_error: One line for people, or empty.
+        request_token: As the request had it, or empty.
+        lease_wanted: The lease's end (epoch seconds) that is promised but does not yet stand in
+            AWS; None when there is no update under way.
+        activated: When every step was done: epoch seconds.
+        ended: When nothing was left of it: epoch seconds.
+        last_error: Why it failed or is ending; one line for people, or empty.
+        waiting_for: What keeps it from going on just now; one line for people, or empty.
     """
 
     identity: Identity
@@ -163,8 +176,23 @@ class Annex:
     state: AnnexState = AnnexState.REQUESTED
     done: tuple[StepName, ...] = ()
     capacity_id: str | None = None
+    request_token: str = ""
+    lease_wanted: int | None = None
+    activated: int | None = None
+    ended: int | None = None
     last_error: str = ""
-    remarks: tuple[str, ...] = field(default=())
+    waiting_for: str = ""
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def expires(self) -> int:
+        """When the annex is to end, by the newest promise: epoch seconds."""
+        return self.lease.expires if self.lease_wanted is None else self.lease_wanted
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end, and nothing is left of it."""
+        return self.state in FINAL
 
 
 def advance(annex: Annex, event: AnnexEvent, *, error: str | None = None) -> Annex:

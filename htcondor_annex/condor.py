@@ -69,15 +69,25 @@ def _failures() -> tuple[type[BaseException], ...]:
     return (own, RuntimeError, OSError, ValueError)
 
 
+_prefixes = [""]
+"""What knobs' names may have before them, the first to be looked for first."""
+
+
 class Params(Mapping[str, str]):
-    """HTCondor's configuration as text: knob name to expanded value; unset knobs are absent."""
+    """HTCondor's configuration as text: knob name to expanded value; unset knobs are absent.
+
+    With a local name a knob of that name's own comes before the plain one.
+    """
 
     def __getitem__(self, name: str) -> str:
         """Return the knob's value; raises KeyError when it is unset or empty."""
-        value = _htcondor().param[name]
-        if value is None or not str(value).strip():
-            raise KeyError(name)
-        return str(value).strip()
+        for prefix in _prefixes:
+            if prefix and f"{prefix}{name}" not in _htcondor().param:
+                continue
+            value = _htcondor().param[f"{prefix}{name}"]
+            if value is not None and str(value).strip():
+                return str(value).strip()
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of the knobs that are set."""
@@ -136,8 +146,14 @@ def local_name() -> str:
     return Params().get("FULL_HOSTNAME", os.uname().nodename)
 
 
-def set_subsystem(name: str) -> None:
-    """Tell HTCondor which daemon this is, so that its knobs and its log apply."""
+def set_subsystem(name: str, local_name: str = "") -> None:
+    """Tell HTCondor which daemon this is, so that its knobs and its log apply.
+
+    Args:
+        name: The kind of daemon.
+        local_name: Which of several of that kind, as condor_master names it (-local-name).
+    """
+    _prefixes[:] = [f"{local_name}.", ""] if local_name else [""]
     condor = _htcondor()
     condor.set_subsystem(name, condor.SubsystemType.Daemon)
 
@@ -160,11 +176,10 @@ def enable_log(knob: str, path: str) -> None:
     The bindings end the process (status 44) when it cannot be written: look first.
 
     Args:
-        knob: The log's knob, such as `ANNEXD_LOG`; set here if the configuration has none.
+        knob: The log's knob, such as `ANNEXD_LOG`; set here.
         path: The file.
     """
-    if knob not in Params():
-        _htcondor().param[knob] = path
+    _htcondor().param[knob] = path
     _htcondor().enable_log()
 
 
@@ -196,22 +211,22 @@ def advertise(ads: Iterable[Mapping[str, Any]]) -> None:
         raise CondorError(str(error)) from error
 
 
-def invalidate(mytype: str, name: str) -> None:
-    """Withdraw the ad of that type and name from the collector.
+def invalidate(mytype: str, attribute: str, value: str) -> None:
+    """Withdraw the ads of a type that have this value in a (string) attribute.
 
     Raises:
         CondorError: If no collector took it.
     """
     classad = _modules()[1]
-    quoted = classad.quote(name)
     ad = classad.ClassAd(
         {
             "MyType": "Query",
             "TargetType": mytype,
-            "Name": name,
-            "Requirements": classad.ExprTree(f"TARGET.Name == {quoted}"),
+            "Requirements": classad.ExprTree(f"TARGET.{attribute} == {classad.quote(value)}"),
         }
     )
+    if attribute == "Name":
+        ad["Name"] = value  # what the collector looks an ad up by
     try:
         _collector().advertise([ad], "INVALIDATE_ADS_GENERIC", True)  # noqa: FBT003  (as above)
     except _failures() as error:

@@ -13,6 +13,7 @@ __all__ = [
     "AnnexError",
     "AwsError",
     "BusyError",
+    "CalledOffError",
     "ConfigError",
     "DaemonUnreachableError",
     "ExitStatus",
@@ -20,6 +21,8 @@ __all__ = [
     "JournalHeldError",
     "KeyFileError",
     "KnobError",
+    "NoSuchAnnexError",
+    "NotDoneError",
     "ReplyError",
     "RequestError",
     "ShuttingDownError",
@@ -117,6 +120,30 @@ class ShuttingDownError(AnnexError):
     code = "ShuttingDownError"
     http_status = 503
     retryable = True
+
+
+class CalledOffError(AnnexError):
+    """What was asked for has been called off by its owner, or its lease was over, meanwhile."""
+
+    code = "CalledOffError"
+    http_status = 409
+
+
+class NoSuchAnnexError(AnnexError):
+    """The caller has no such annex."""
+
+    code = "NoSuchAnnexError"
+    exit_status = ExitStatus.USAGE
+    http_status = 404
+
+
+class NotDoneError(AnnexError):
+    """What was asked for is under way, but not done within the time that a caller waits."""
+
+    code = "NotDoneError"
+    http_status = 504
+    retryable = True
+    aws_may_have_acted = True
 
 
 class BusyError(AnnexError):

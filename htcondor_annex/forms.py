@@ -1,12 +1,14 @@
 """The objects that cross the socket: a request read from JSON, an annex written as JSON. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from htcondor_annex.annex import Annex, AnnexRequest, check_annex_name
 from htcondor_annex.errors import RequestError
+from htcondor_annex.inventory.judge import Sight
 
-__all__ = ["annex_to_wire", "request_from_wire"]
+__all__ = ["annex_to_wire", "duration_from_wire", "request_from_wire"]
 
 _MAX_TEXT = 4096
 _MAX_NUMBER = 2**53
@@ -24,7 +26,10 @@ _FIELDS: Mapping[str, tuple[str, type]] = {
     "ec2_url": ("ec2_url", str),
     "events_url": ("events_url", str),
     "lambda_url": ("lambda_url", str),
+    "request_token": ("request_token", str),
 }
+_MAX_TOKEN = 64
+_TOKEN = re.compile(rf"[A-Za-z0-9-]{{1,{_MAX_TOKEN}}}", re.ASCII)
 _WORDS = {dict: "an object", str: "a string", int: "a whole number"}
 
 
@@ -64,20 +69,49 @@ def request_from_wire(document: Any) -> AnnexRequest:  # noqa: ANN401  (JSON, no
         raise RequestError("the request is wrong", problems=problems)
     if "name" in values:
         check_annex_name(values["name"])
+    if not _TOKEN.fullmatch(values.get("request_token", "-")):
+        raise RequestError(f"request_token must be 1 to {_MAX_TOKEN} letters, digits or '-'")
     return AnnexRequest(**values)
 
 
-def annex_to_wire(annex: Annex) -> dict[str, Any]:
-    """Return what an owner may see of his annex."""
+def duration_from_wire(document: Any) -> int:  # noqa: ANN401  (JSON, not yet checked)
+    """Check the form of a change: the one field `lease_duration`, seconds.
+
+    Raises:
+        RequestError: If it is another.
+    """
+    if not isinstance(document, dict) or set(document) != {"lease_duration"}:
+        raise RequestError("the change must be a JSON object with lease_duration and nothing else")
+    duration = document["lease_duration"]
+    if problem := _problem("lease_duration", duration, int):
+        raise RequestError(problem)
+    return int(duration)
+
+
+def annex_to_wire(annex: Annex, sight: Sight | None = None) -> dict[str, Any]:
+    """Return what an owner may see of his annex, and of its instances where they were seen."""
+    seen = (
+        {}
+        if sight is None
+        else {
+            "fleet_state": sight.fleet_state,
+            "instances": dict(sight.instances),
+            "seen": sight.seen,
+        }
+    )
     return {
         "id": annex.identity.id,
         "name": annex.identity.name,
         "owner": annex.owner.name,
         "state": str(annex.state),
         "spot_fleet_request_id": annex.capacity_id,
-        "lease_expires": annex.lease.expires,
+        "lease_expires": annex.expires,
         "lease_function_arn": annex.lease.function_arn,
         "region": annex.endpoints.region,
         "created": annex.created,
+        "activated": annex.activated,
+        "ended": annex.ended,
         "last_error": annex.last_error,
+        "waiting_for": annex.waiting_for,
+        **seen,
     }

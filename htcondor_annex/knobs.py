@@ -49,6 +49,28 @@ KNOBS: tuple[Knob, ...] = (
         "Where annexd keeps what it answers for: HTCondor's ClassAd log. Change it by a restart.",
     ),
     Knob(
+        "ANNEXD_HISTORY",
+        "history",
+        "path",
+        "$(SPOOL)/annexd.history",
+        "Where annexes go that have come to their end; `condor_history -file` reads it. Change it "
+        "by a restart, as the next two.",
+    ),
+    Knob(
+        "MAX_ANNEXD_HISTORY_LOG",
+        "max_history",
+        "number",
+        "20 * 1024 * 1024",
+        "How many bytes that file may have; then it is renamed, and a new one begun.",
+    ),
+    Knob(
+        "MAX_ANNEXD_HISTORY_ROTATIONS",
+        "history_rotations",
+        "number",
+        "2",
+        "How many such renamed files are kept.",
+    ),
+    Knob(
         "ANNEXD_NAME",
         "name",
         "text",
@@ -75,6 +97,42 @@ KNOBS: tuple[Knob, ...] = (
         "seconds",
         "30",
         "How long one call to AWS may stay without an answer before its outcome counts as unknown.",
+    ),
+    Knob(
+        "ANNEXD_RETRY_TIME",
+        "retry_time",
+        "seconds",
+        "120",
+        "How long a step is tried again while AWS throttles it, fails or does not answer, before "
+        "what was made is undone.",
+    ),
+    Knob(
+        "ANNEXD_CONFIRM_TIME",
+        "confirm_time",
+        "seconds",
+        "300",
+        "How long a thing must stay unseen in AWS before annexd believes that it is not there.",
+    ),
+    Knob(
+        "ANNEXD_POLL_INTERVAL",
+        "poll_interval",
+        "seconds",
+        "60",
+        "How often annexd looks how the annexes' fleets and instances are.",
+    ),
+    Knob(
+        "ANNEXD_RECONCILE_INTERVAL",
+        "reconcile_interval",
+        "seconds",
+        "300",
+        "How often annexd looks for what carries its tag in AWS and no annex owns.",
+    ),
+    Knob(
+        "ANNEXD_ORPHAN_GRACE",
+        "orphan_grace",
+        "seconds",
+        "600",
+        "How long such a thing must have been seen before annexd ends it.",
     ),
     Knob(
         "ANNEX_DEFAULT_AWS_REGION",
@@ -147,10 +205,18 @@ class Knobs(NamedTuple):
 
     socket: str
     journal: str
+    history: str
+    max_history: int
+    history_rotations: int
     name: str
     update_interval: int
     threads: int
     aws_timeout: int
+    retry_time: int
+    confirm_time: int
+    poll_interval: int
+    reconcile_interval: int
+    orphan_grace: int
     region: str
     ec2_url: str
     events_url: str

@@ -3,7 +3,7 @@
 Pure: the knobs, the clock's reading, the random id and the model of AWS's API are passed in.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from htcondor_annex.aws.endpoints import Partition, check_endpoints, parse_lambd
 from htcondor_annex.capacity import spot_fleet
 from htcondor_annex.errors import RequestError
 from htcondor_annex.knobs import Knobs
+from htcondor_annex.times import iso8601
 
-__all__ = ["AwsModel", "plan"]
+__all__ = ["AwsModel", "new_end", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,6 @@ def plan(
     now: int,
     annex_id: str,
     annexd_id: str,
-    names_taken: Collection[str],
 ) -> Annex:
     """Return the annex that a request asks for, with its exact parameters.
 
@@ -98,7 +98,6 @@ def plan(
         now: Epoch seconds.
         annex_id: A new UUID4.
         annexd_id: The daemon's UUID.
-        names_taken: Names of the owner's living annexes.
 
     Raises:
         RequestError: If an option is wrong or missing.
@@ -107,11 +106,6 @@ def plan(
     # The default name shows the id's beginning, so that a person can tell two apart.
     identity = Identity(annex_id, request.name or f"annex-{annex_id[:8]}", annexd_id)
     check_annex_name(identity.name)
-    if identity.name in names_taken:
-        raise RequestError(
-            f"you have an annex named {identity.name!r} already",
-            advice="Give another -annex-name.",
-        )
     endpoints = _endpoints(request, knobs, model)
     lease = _lease(request, knobs, now, endpoints.region)
     access, secret = (
@@ -144,5 +138,34 @@ def plan(
         client_token=annex_id,
         parameters=fleet.parameters,
         created=now,
+        request_token=request.request_token or "",
         remarks=fleet.remarks,
     )
+
+
+def new_end(annex: Annex, duration: int, *, now: int, max_lease: int) -> int:
+    """Return when a lease ends that is given another duration.
+
+    Args:
+        annex: Whose lease.
+        duration: Seconds from now.
+        now: Epoch seconds.
+        max_lease: ANNEX_MAX_LEASE, seconds.
+
+    Raises:
+        RequestError: If that is longer than may be, or than AWS will keep the fleet: ValidUntil
+            cannot be changed once the fleet is there (EC2 API reference, ModifySpotFleetRequest).
+    """
+    if duration > max_lease:
+        raise RequestError(
+            f"a lease of {duration} seconds is longer than ANNEX_MAX_LEASE ({max_lease})",
+            advice="Ask for a shorter lease, or have ANNEX_MAX_LEASE raised.",
+        )
+    until = annex.parameters.get("ValidUntil")
+    if isinstance(until, int) and now + duration > until:
+        raise RequestError(
+            f"AWS ends this annex's fleet at {iso8601(until)} whatever happens: its lease cannot "
+            "end later",
+            advice="Ask for a shorter lease, or for a new annex.",
+        )
+    return now + duration

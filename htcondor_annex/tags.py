@@ -8,13 +8,25 @@ from collections.abc import Mapping
 
 from htcondor_annex.annex import Identity, Lease
 
-__all__ = ["ANNEXD", "ANNEX_ID", "ANNEX_NAME", "LEASE_EXPIRES", "PREFIX", "for_annex", "pairs"]
+__all__ = [
+    "ANNEXD",
+    "ANNEX_ID",
+    "ANNEX_NAME",
+    "FLEET",
+    "LEASE_EXPIRES",
+    "PREFIX",
+    "expiry",
+    "for_annex",
+    "pairs",
+]
 
 PREFIX = "htcondor:"
 ANNEX_ID = "htcondor:annex-id"
 ANNEX_NAME = "htcondor:annex-name"
 ANNEXD = "htcondor:annexd"
 LEASE_EXPIRES = "htcondor:lease-expires"
+FLEET = "aws:ec2spot:fleet-request-id"
+"""AWS itself puts it on every instance that a Spot Fleet launches."""
 
 
 def for_annex(identity: Identity, lease: Lease) -> dict[str, str]:
@@ -23,8 +35,13 @@ def for_annex(identity: Identity, lease: Lease) -> dict[str, str]:
         ANNEX_ID: identity.id,
         ANNEX_NAME: identity.name,
         ANNEXD: identity.annexd_id,
-        LEASE_EXPIRES: str(lease.expires),
+        **expiry(lease),
     }
+
+
+def expiry(lease: Lease) -> dict[str, str]:
+    """Return the one tag that a lease's update changes."""
+    return {LEASE_EXPIRES: str(lease.expires)}
 
 
 def pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:

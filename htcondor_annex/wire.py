@@ -1,9 +1,15 @@
 """What crosses the socket between tool and daemon: version 1 of the local API.
 
-`POST /v1/annexes` takes a request object and answers with JSON lines: any number of
-`{"progress": ...}` and `{"remark": ...}`, then one `{"annex": ...}` or one `{"error": ...}`.
-`GET /v1/annexes` answers with `{"annexes": [...]}`, the caller's own. `forms` reads and writes
-the objects.
+| request | does |
+|---|---|
+| `POST /v1/annexes` | makes an annex |
+| `GET /v1/annexes` | lists the caller's living annexes; `?name=NAME` tells of one, ended or not |
+| `PATCH /v1/annexes/NAME` | changes its lease; NAME may be its id |
+| `DELETE /v1/annexes/NAME` | ends it |
+
+All but GET answer with JSON lines: any number of `{"progress": ...}` and `{"remark": ...}`, then
+one `{"annex": ...}` or one `{"error": ...}`. GET answers with `{"annexes": [...]}`. `forms` reads
+and writes the objects.
 """
 
 __all__ = ["ANNEXES_PATH", "MAX_BODY", "MAX_CONFIG"]

@@ -1,12 +1,9 @@
-"""A handle on a local cloud: starts its process, and controls it over HTTP."""
+"""A handle on a local cloud: starts its process, gives clients of it, and looks into it."""
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,8 @@ import boto3
 from botocore.config import Config
 
 from localcloud.closing import Closing
-from localcloud.shared import CONTROL, ONLOOKER
+from localcloud.controls import Controls, Seen
+from localcloud.shared import ONLOOKER
 
 __all__ = ["Contents", "LocalCloud", "Seen"]
 
@@ -26,29 +24,6 @@ SECRET_KEY = "localcloud"  # noqa: S105  (opens nothing but the local cloud)
 _ROOT = Path(__file__).resolve().parents[1]
 _TIMEOUT = 60
 _ENDED = ("terminated", "shutting-down")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A call that reached the cloud.
-
-    Attributes:
-        service: The signing name, such as `ec2`.
-        action: Such as `RequestSpotFleet`.
-        region: From the signature's scope.
-        access_key: The id of the key that signed it.
-        parameters: As botocore's model names them; times are ISO 8601 texts.
-        time: When it came, epoch seconds.
-        status: The HTTP status of the answer; 0 if none was given (yet).
-    """
-
-    service: str
-    action: str
-    region: str
-    access_key: str
-    parameters: Mapping[str, Any]
-    time: float
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +48,7 @@ class Contents:
         return not (self.fleets or self.instances or self.rules)
 
 
-class LocalCloud(Closing):
+class LocalCloud(Controls, Closing):
     """A local cloud in a process of its own; use it as a context manager, or call `stop`."""
 
     def __init__(
@@ -222,95 +197,14 @@ class LocalCloud(Closing):
         rules = [
             rule for page in events.get_paginator("list_rules").paginate() for rule in page["Rules"]
         ]
-        targets = {
-            rule["Name"]: tuple(
-                target
-                for page in events.get_paginator("list_targets_by_rule").paginate(Rule=rule["Name"])
-                for target in page["Targets"]
-            )
-            for rule in rules
-        }
+        targets = {rule["Name"]: _targets(events, rule["Name"]) for rule in rules}
         return Contents(tuple(fleets), tuple(instances), tuple(rules), targets)
 
-    # -- control -------------------------------------------------------------------------------
 
-    def requests(self, action: str = "", *, service: str = "") -> list[Seen]:
-        """Return the calls so far, of one action or service if named, oldest first."""
-        return [
-            Seen(**entry)
-            for entry in self._control("GET", "requests")
-            if action in ("", entry["action"]) and service in ("", entry["service"])
-        ]
-
-    def forget(self) -> None:
-        """Forget the calls so far."""
-        self._control("DELETE", "requests")
-
-    def fail(
-        self,
-        action: str,
-        code: str,
-        *,
-        status: int = 400,
-        message: str = "made to fail by the local cloud",
-        when: str = "before",
-        times: int = 1,
-        skip: int = 0,
-        service: str = "",
-    ) -> None:
-        """Answer calls of an action with an AWS error; see `localcloud.faults.Fault`."""
-        self._control(
-            "POST",
-            "faults",
-            {
-                "action": action,
-                "service": service,
-                "code": code,
-                "message": message,
-                "status": status,
-                "when": when,
-                "times": times,
-                "skip": skip,
-            },
-        )
-
-    def lose(
-        self, action: str, *, when: str = "after", times: int = 1, skip: int = 0, service: str = ""
-    ) -> None:
-        """Break the connection instead of answering, before or after the call has acted."""
-        self.fail(action, "", when=when, times=times, skip=skip, service=service)
-
-    def latency(self, milliseconds: float, action: str = "*") -> None:
-        """Let each request, or each call of one action, take so much longer."""
-        self._control("POST", "latency", {"seconds": milliseconds / 1000, "action": action})
-
-    def page_size(self, items: int) -> None:
-        """Let pages of Spot Fleets hold at most so many, until `reset`."""
-        self._control("POST", "page-size", {"size": items})
-
-    def faults(self) -> list[dict[str, Any]]:
-        """Return the faults that still wait for their calls."""
-        waiting: list[dict[str, Any]] = self._control("GET", "faults")
-        return waiting
-
-    def calm(self) -> None:
-        """Fail and wait no more."""
-        self._control("DELETE", "faults")
-
-    def reset(self) -> None:
-        """Empty the cloud, and forget faults, latency and calls; endpoint and keys stay."""
-        self._control("POST", "reset")
-
-    def _control(self, method: str, what: str, given: object = None) -> Any:  # noqa: ANN401  (JSON)
-        request = urllib.request.Request(  # noqa: S310  (the endpoint is our own)
-            f"{self.endpoint}{CONTROL}{what}",
-            method=method,
-            data=None if given is None else json.dumps(given).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310  (as above)
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            said = json.loads(error.read()).get("error")
-            raise ValueError(f"the local cloud refused {method} {what}: {said}") from None
+def _targets(events: Any, rule: str) -> tuple[Mapping[str, Any], ...]:  # noqa: ANN401  (boto3)
+    """Return a rule's targets; none if it has gone since it was listed."""
+    pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule)
+    try:
+        return tuple(target for page in pages for target in page["Targets"])
+    except events.exceptions.ResourceNotFoundException:
+        return ()

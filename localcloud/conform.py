@@ -1,261 +1,110 @@
-"""Spot Fleets as AWS has them, where moto falls short. Put into moto once, in the server's process.
+"""AWS's behaviour, where moto falls short: the one place that puts it into moto.
 
-What is put right, after the EC2 API reference and the EC2 User Guide ("Spot Fleet request
-states"):
-
-* ClientToken: the same token with the same parameters gives the same fleet, with others
-  IdempotentParameterMismatch. (Calls come one at a time, see `faults.Layer`.)
-* The whole SpotFleetRequestConfig is kept and described; AllocationStrategy may be missing; all
-  Overrides count; a pool may name a subnet, a group or a profile that is not there, since AWS
-  finds that out only when it launches.
-* Instances carry `aws:ec2spot:fleet-request-id` and the instance profile.
-* Cancelled fleets stay visible; unknown ones are reported, not stumbled upon.
-* DescribeSpotFleetRequests and DescribeSpotFleetInstances give pages.
+What is put right is told by the modules: `localcloud.fleets` (Spot Fleets), `localcloud.instances`,
+`localcloud.ec2fleets` (CreateFleet), `localcloud.tagging`, `localcloud.eventrules` (pages), with
+`localcloud.tokens` (client tokens) and `localcloud.world` (capacity, what is not seen yet, slow
+ends). Nothing here fails on purpose: faults are the layer's, see `localcloud.faults`.
 """
 
-import threading
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import dataclasses
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any
 
-from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.responses.spot_fleets import SpotFleets
+from moto import backends
+from moto.core import responses
+from moto.core.utils import method_names_from_class as _method_names
+from moto.ec2.models import ec2_backends
+from moto.ec2.responses import EC2Response
 
-if TYPE_CHECKING:
-    from moto.ec2.models.spot_requests import SpotFleetRequest
+from localcloud import ec2fleets, eventrules, fleets, instances, tagging
+from localcloud.patching import patch
+from localcloud.shared import HIDE, ONLOOKER
+from localcloud.world import World, region_of, world
 
-__all__ = ["FLEET_TAG", "install", "reset", "set_page_size"]
+__all__ = ["calm", "forget_ended", "install", "reset", "set_world"]
 
-FLEET_TAG = "aws:ec2spot:fleet-request-id"
-LIVE = "active"
-_DEFAULT_TYPE = "m5.large"  # for pools that ask for properties instead of a type
-_ROLE_ARN_START = "arn:"
+_HIDE_HEADER = HIDE.removeprefix("HTTP_").replace("_", "-")
 
-_lock = threading.Lock()
-_tokens: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
-_pages = {"size": 1000}
-
-
-def reset() -> None:
-    """Forget client tokens and page size."""
-    with _lock:
-        _tokens.clear()
-        _pages["size"] = 1000
-
-
-def set_page_size(size: int) -> None:
-    """Let pages hold at most so many items, so that paging shows with few of them."""
-    with _lock:
-        _pages["size"] = size
+_moto_call_action = EC2Response.call_action
+_moto_modules = backends.list_of_moto_modules
 
 
 def install() -> None:
     """Put AWS's behaviour into moto's classes."""
-    for name in (
-        "request_spot_fleet",
-        "cancel_spot_fleet_requests",
-        "describe_spot_fleet_requests",
-        "describe_spot_fleet_instances",
-    ):
-        setattr(SpotFleets, name, globals()[f"_{name}"])
-
-
-def _request_spot_fleet(self: SpotFleets) -> ActionResult:
-    self.error_on_dryrun()
-    config = _plain(self._get_param("SpotFleetRequestConfig", {}))
-    for name in ("IamFleetRole", "TargetCapacity"):
-        if name not in config:
-            raise EC2ClientError(
-                "MissingParameter", f"The request must contain the parameter {name}"
-            )
-    if not str(config["IamFleetRole"]).startswith(_ROLE_ARN_START):
-        raise EC2ClientError("InvalidSpotFleetRequestConfig", "IamFleetRole is not an ARN")
-    token = config.get("ClientToken")
-    with _lock:
-        known = _tokens.get((self.region, token)) if token else None
-    if known:
-        if known[0] != config:
-            raise EC2ClientError(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in "
-                "previous request(s).",
-            )
-        return ActionResult({"SpotFleetRequestId": known[1]})
-    backend = self.ec2_backend
-    fleet: SpotFleetRequest = backend.request_spot_fleet(
-        spot_price=config.get("SpotPrice"),
-        target_capacity=config["TargetCapacity"],
-        iam_fleet_role=config["IamFleetRole"],
-        allocation_strategy=config.get("AllocationStrategy", "lowestPrice"),
-        launch_specs=_pools(backend, config),
-        instance_interruption_behaviour=config.get("InstanceInterruptionBehavior"),
-        tag_specifications=config.get("TagSpecifications", []),
+    fleets.install()
+    instances.install()
+    ec2fleets.install()
+    tagging.install()
+    eventrules.install()
+    patch(EC2Response, call_action=_call_action)
+    # moto finds these out again at every call, which takes as long as the rest of a call.
+    patch(backends, list_of_moto_modules=functools.cache(lambda: tuple(_moto_modules())))
+    patch(
+        responses,
+        method_names_from_class=functools.cache(lambda owner: frozenset(_method_names(owner))),
     )
-    vars(fleet).update(whole_config=config, created=datetime.now(UTC).replace(tzinfo=None))
-    profiles = {
-        pool["InstanceType"]: pool["IamInstanceProfile"]
-        for pool in _pools(backend, config)
-        if "IamInstanceProfile" in pool
-    }
-    for request in fleet.spot_requests:
-        backend.tags[request.instance.id][FLEET_TAG] = fleet.id
-        _give_profile(backend, request.instance, profiles.get(request.instance.instance_type))
-    if token:
-        with _lock:
-            _tokens[(self.region, token)] = (config, fleet.id)
-    return ActionResult({"SpotFleetRequestId": fleet.id})
 
 
-def _pools(backend: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ANN401  (moto)
-    """Return the pools of a fleet as launch specifications that moto can launch."""
-    pools = [dict(pool) for pool in config.get("LaunchSpecifications", [])]
-    for template in config.get("LaunchTemplateConfigs", []):
-        named = template["LaunchTemplateSpecification"]
-        if "LaunchTemplateId" in named:
-            found = backend.get_launch_template(template_id=named["LaunchTemplateId"])
-        else:
-            found = backend.get_launch_template_by_name(name=named["LaunchTemplateName"])
-        data = _plain(found.latest_version().data)
-        pools += [{**data, **override} for override in template.get("Overrides") or [{}]]
-    known_subnets = {subnet.id for subnet in backend.describe_subnets()}
-    for pool in pools:
-        pool.setdefault("InstanceType", _DEFAULT_TYPE)
-        pool.setdefault("ImageId", "ami-12c6146b")
-        # The console writes a pool's subnets as one text with commas.
-        subnets = [one.strip() for one in str(pool.get("SubnetId", "")).split(",")]
-        pool["SubnetId"] = next((one for one in subnets if one in known_subnets), None)
-        groups = [
-            group.get("GroupId") or group.get("GroupName")
-            for group in pool.get("SecurityGroups", [])
-            if isinstance(group, Mapping)
-        ]
-        pool["SecurityGroups"] = [
-            group for group in groups if backend.get_security_group_by_name_or_id(group)
-        ]
-        pool["TagSpecifications"] = [
-            one for one in pool.get("TagSpecifications", []) if one.get("Tags")
-        ]
-    return pools
+def set_world(**settings: float | None) -> None:
+    """Change some of the settings of `localcloud.world.World`.
+
+    Raises:
+        ValueError: If there is no such setting, or if it is less than 0.
+    """
+    for name, value in settings.items():
+        if name not in {field.name for field in dataclasses.fields(World)}:
+            raise ValueError(f"there is no setting {name}")
+        if value is not None and value < 0:
+            raise ValueError(f"{name} is at least 0, not {value!r}")
+    for name, value in settings.items():
+        setattr(world, name, value)
 
 
-def _give_profile(backend: Any, instance: Any, profile: Mapping[str, str] | None) -> None:  # noqa: ANN401
-    """Associate a pool's instance profile, if there is such a one."""
-    if not profile:
-        return
+def calm() -> None:
+    """Hide nothing more, and show what is hidden."""
+    world.hide = 0.0
+    for backend in _backends():
+        region_of(backend).hidden.clear()
+
+
+def reset() -> None:
+    """Set all back; tokens, and all else of a Region, go when moto is emptied."""
+    for field in dataclasses.fields(World):
+        setattr(world, field.name, field.default)
+
+
+def forget_ended() -> None:
+    """Forget terminated instances and cancelled fleets."""
+    for backend in _backends():
+        _advance(backend)
+        fleets.forget_ended(backend)
+        instances.forget_ended(backend)
+
+
+def _backends() -> Iterator[Any]:
+    """Give moto's backends of all accounts and Regions that were ever used."""
+    for account in list(ec2_backends.values()):
+        yield from list(account.values())
+
+
+def _advance(backend: Any) -> None:  # noqa: ANN401  (moto)
+    """Do what time has brought."""
+    region, now = region_of(backend), time.time()
+    region.show_due(now)
+    instances.advance(region, now)
+    fleets.advance(backend, region, now)
+    region.hide_made(world.hide)
+
+
+def _call_action(self: Any) -> Any:  # noqa: ANN401  (moto)
+    """Answer a call to EC2, after what time has brought."""
+    world.onlooker = ONLOOKER in self.headers.get("User-Agent", "")
+    _advance(self.ec2_backend)
+    region = region_of(self.ec2_backend)
     try:
-        backend.associate_iam_instance_profile(
-            instance.id,
-            iam_instance_profile_name=profile.get("Name"),
-            iam_instance_profile_arn=profile.get("Arn"),
-        )
-    except Exception as error:
-        # moto raises its IAM backend's own exceptions here, of no common base.
-        if "NotFound" not in type(error).__name__ and "NoSuchEntity" not in str(error):
-            raise
-
-
-def _cancel_spot_fleet_requests(self: SpotFleets) -> ActionResult:
-    self.error_on_dryrun()
-    terminate = self._get_bool_param("TerminateInstances")
-    done, undone = [], []
-    for identity in self._get_param("SpotFleetRequestIds", []):
-        fleet = self.ec2_backend.get_spot_fleet_request(identity)
-        if fleet is None:
-            undone.append(_not_cancelled(identity, "fleetRequestIdDoesNotExist"))
-        elif fleet.state != LIVE:
-            undone.append(_not_cancelled(identity, "fleetRequestNotInCancellableState"))
-        else:
-            fleet.target_capacity = 0
-            fleet.state = "cancelled_running"
-            if terminate:
-                # moto's own way leaves instances behind where pools weigh differently.
-                ids = [request.instance.id for request in fleet.spot_requests]
-                if ids:
-                    self.ec2_backend.terminate_instances(ids)
-                fleet.spot_requests = []
-                fleet.state = "cancelled"
-            done.append(
-                {
-                    "SpotFleetRequestId": identity,
-                    "CurrentSpotFleetRequestState": (
-                        "cancelled_terminating" if terminate else "cancelled_running"
-                    ),
-                    "PreviousSpotFleetRequestState": LIVE,
-                }
-            )
-    return ActionResult({"SuccessfulFleetRequests": done, "UnsuccessfulFleetRequests": undone})
-
-
-def _not_cancelled(identity: str, code: str) -> dict[str, Any]:
-    error = {"Code": code, "Message": f"{identity}: {code}"}
-    return {"SpotFleetRequestId": identity, "Error": error}
-
-
-def _describe_spot_fleet_requests(self: SpotFleets) -> ActionResult:
-    self.error_on_dryrun()
-    wanted = self._get_param("SpotFleetRequestIds", [])
-    fleets = self.ec2_backend.describe_spot_fleet_requests([])
-    known = {fleet.id for fleet in fleets}
-    for identity in wanted:
-        if identity not in known:
-            raise _no_such_fleet(identity)
-    page, token = _page(self, [fleet for fleet in fleets if not wanted or fleet.id in wanted])
-    described = [
-        {
-            "SpotFleetRequestId": fleet.id,
-            "SpotFleetRequestState": fleet.state,
-            "ActivityStatus": "fulfilled" if fleet.state == LIVE else None,
-            "CreateTime": vars(fleet).get("created"),
-            "SpotFleetRequestConfig": vars(fleet).get(
-                "whole_config", fleet.spot_fleet_request_config
-            ),
-            "Tags": fleet.tag_set,
-        }
-        for fleet in page
-    ]
-    return ActionResult({"SpotFleetRequestConfigs": described, "NextToken": token})
-
-
-def _describe_spot_fleet_instances(self: SpotFleets) -> ActionResult:
-    self.error_on_dryrun()
-    identity = self._get_param("SpotFleetRequestId")
-    fleet = self.ec2_backend.get_spot_fleet_request(identity)
-    if fleet is None:
-        raise _no_such_fleet(identity)
-    page, token = _page(self, list(fleet.spot_requests))
-    active = [
-        {
-            "InstanceId": request.instance.id,
-            "SpotInstanceRequestId": request.id,
-            "InstanceType": request.instance.instance_type,
-        }
-        for request in page
-    ]
-    return ActionResult(
-        {"SpotFleetRequestId": identity, "ActiveInstances": active, "NextToken": token}
-    )
-
-
-def _no_such_fleet(identity: str) -> EC2ClientError:
-    return EC2ClientError(
-        "InvalidSpotFleetRequestId.NotFound",
-        f"The spot fleet request ID '{identity}' does not exist",
-    )
-
-
-def _page(response: SpotFleets, items: list[Any]) -> tuple[list[Any], str | None]:
-    """Return one page of items, and the token of the next."""
-    size = min(int(response._get_param("MaxResults") or 1000), _pages["size"])  # noqa: SLF001
-    start = int(response._get_param("NextToken") or 0)  # noqa: SLF001  (moto's own way in)
-    end = start + size
-    return items[start:end], str(end) if end < len(items) else None
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (what moto parsed)
-    """Return moto's mappings as plain ones, which compare and copy."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+        return _moto_call_action(self)
+    finally:
+        region.hide_made(max(world.hide, float(self.headers.get(_HIDE_HEADER) or 0)))
+        world.onlooker = False

@@ -1,7 +1,8 @@
-"""The layer in front of moto: it records, checks credentials, waits, fails and loses answers.
+"""The layer in front of moto: it records, checks credentials, waits, fails, loses answers, kills.
 
 This is the one place where the cloud misbehaves. What moto does not do as AWS does it is put
-right in `localcloud/conform.py`, which never fails on purpose.
+right in `localcloud/conform.py`, which never fails on purpose: what AWS itself may do at any time
+(capacity that comes late, things that are not seen at once) is set in `localcloud/world.py`.
 """
 
 import dataclasses
@@ -16,7 +17,9 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud import signatures, wire
-from localcloud.shared import ONLOOKER
+from localcloud.kills import Kills
+from localcloud.shared import HIDE, ONLOOKER
+from localcloud.weather import Gust, Weather
 
 __all__ = ["Fault", "Layer", "StartResponse", "WSGIApp"]
 
@@ -39,6 +42,7 @@ class Fault:
         when: `before` moto acts, so that nothing is done, or `after` it.
         skip: So many calls pass first.
         times: So many calls fail then.
+        kill: The process to end with SIGKILL; the answer is lost, whatever the code. 0 is none.
     """
 
     action: str
@@ -49,6 +53,7 @@ class Fault:
     when: str = "before"
     skip: int = 0
     times: int = 1
+    kill: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -62,10 +67,41 @@ class Fault:
             raise ValueError(f"status is an HTTP error status, not {self.status!r}")
         if self.skip < 0 or self.times < 1 or not self.action:
             raise ValueError("skip is at least 0, times at least 1, action not empty")
+        if self.kill < 0:
+            raise ValueError(f"kill is the id of a process, not {self.kill!r}")
 
     def meets(self, call: wire.Call) -> bool:
         """Whether this fault is about that call."""
         return self.action in ("*", call.action) and self.service in ("", call.service)
+
+    @property
+    def name(self) -> str:
+        """What `Seen.met` shows: the code, `lost` or `killed`, and `after` if it was after."""
+        what = "killed" if self.kill else self.code or "lost"
+        return f"{what} after" if self.when == "after" else what
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """What meets one call: `wait` and `hide` in seconds, `name` as `Seen.met` shows it."""
+
+    name: str = ""
+    fault: Fault | None = None
+    wait: float = 0.0
+    hide: float = 0.0
+
+
+def _of_weather(call: wire.Call, gust: Gust) -> _Met:
+    if gust.kind in ("latency", "hidden"):
+        return _Met(gust.kind, None, gust.wait, gust.hide)
+    fault = Fault(
+        call.action,
+        code=gust.code,
+        status=gust.status or 400,
+        message="the weather of the local cloud",
+        when="after" if gust.kind.endswith("-after") else "before",
+    )
+    return _Met(fault.name, fault)
 
 
 class Layer:
@@ -88,12 +124,20 @@ class Layer:
         self._seen: list[dict[str, Any]] = []
         self._latency: dict[str, float] = {}
         self._keys: dict[str, str] = {}
+        self._kills = Kills()
+        self._weather: Weather | None = None
 
     # -- control -------------------------------------------------------------------------------
 
     def add(self, fault: Fault) -> None:
-        """Let calls fail from now on."""
+        """Let calls fail from now on.
+
+        Raises:
+            ValueError: If the process that it would end cannot be held.
+        """
         with self._state:
+            if fault.kill:
+                self._kills.hold(fault.kill)
             self._faults.append(fault)
 
     def faults(self) -> list[dict[str, Any]]:
@@ -106,6 +150,13 @@ class Layer:
         with self._state:
             self._faults.clear()
             self._latency.clear()
+            self._kills.clear()
+            self._weather = None
+
+    def set_weather(self, weather: Weather) -> None:
+        """Let calls meet random faults from now on; they are counted anew."""
+        with self._state:
+            self._weather = weather
 
     def set_latency(self, seconds: float, action: str = "*") -> None:
         """Let each request, or each call of one action, take so much longer."""
@@ -146,11 +197,12 @@ class Layer:
             "parameters": call.parameters,
             "time": time.time(),
             "status": 0,
+            "met": "",
         }
         onlooker = ONLOOKER in environ.get("HTTP_USER_AGENT", "")
+        wait = 0.0
         with self._state:
             keys = self._keys
-            wait = 0.0
             if not onlooker:
                 self._seen.append(entry)
                 wait = self._latency.get(call.action, self._latency.get("*", 0.0))
@@ -158,8 +210,9 @@ class Layer:
             self._pause(wait)
         answer = signatures.refusal(call, environ, body, keys)
         if answer is None:
-            fault = None if onlooker else self._next(call)
-            answer = self._answer(call, environ, body, fault)
+            met = _Met() if onlooker else self._meet(call)
+            entry["met"] = met.name
+            answer = self._answer(call, environ, body, met)
         with self._state:
             entry["status"] = answer.status if answer else 0
         if answer is None:
@@ -171,31 +224,46 @@ class Layer:
         return [answer.body]
 
     def _answer(
-        self, call: wire.Call, environ: wire.Environ, body: bytes, fault: Fault | None
+        self, call: wire.Call, environ: wire.Environ, body: bytes, met: "_Met"
     ) -> wire.Answer | None:
         """Return what to answer; None is no answer at all."""
+        if met.wait:
+            self._pause(met.wait)
+        if met.hide:
+            environ = {**environ, HIDE: str(met.hide)}
+        fault = met.fault
         if fault is None:
             return self._ask_moto(call, environ, body)
         if fault.when == "after":
             self._ask_moto(call, environ, body)
+        if fault.kill:
+            self._kills.end(fault.kill)
+            return None
         if not fault.code:
             return None
         return wire.error(call.protocol, fault.code, fault.message, fault.status)
 
-    def _next(self, call: wire.Call) -> Fault | None:
-        """Return the fault of this call, and count it."""
+    def _meet(self, call: wire.Call) -> "_Met":
+        """Return what meets this call, and count it: a fault that was asked for, or the weather."""
         with self._state:
-            for index, fault in enumerate(self._faults):
-                if not fault.meets(call):
-                    continue
-                if fault.skip:
-                    self._faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
-                    continue
-                if fault.times > 1:
-                    self._faults[index] = dataclasses.replace(fault, times=fault.times - 1)
-                else:
-                    del self._faults[index]
-                return fault
+            gust = self._weather.meet(call) if self._weather else None
+            fault = self._next(call)
+        if fault is not None or gust is None:
+            return _Met(fault.name if fault else "", fault)
+        return _of_weather(call, gust)
+
+    def _next(self, call: wire.Call) -> Fault | None:
+        for index, fault in enumerate(self._faults):
+            if not fault.meets(call):
+                continue
+            if fault.skip:
+                self._faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
+                continue
+            if fault.times > 1:
+                self._faults[index] = dataclasses.replace(fault, times=fault.times - 1)
+            else:
+                del self._faults[index]
+            return fault
         return None
 
     def _ask_moto(self, call: wire.Call, environ: wire.Environ, body: bytes) -> wire.Answer:

@@ -19,6 +19,7 @@ from localcloud import conform, wire
 from localcloud.faults import Fault, Layer, StartResponse, WSGIApp
 from localcloud.httpd import Server
 from localcloud.shared import CONTROL
+from localcloud.weather import Weather
 
 __all__ = ["Control", "main", "make"]
 
@@ -44,12 +45,31 @@ class Control:
             ("DELETE", "requests"): lambda _: layer.forget(),
             ("GET", "faults"): lambda _: layer.faults(),
             ("POST", "faults"): lambda given: layer.add(Fault(**given)),
-            ("DELETE", "faults"): lambda _: layer.clear(),
+            ("DELETE", "faults"): lambda _: self._calm(),
+            ("POST", "weather"): lambda given: layer.set_weather(Weather(**given)),
             ("POST", "latency"): lambda given: layer.set_latency(**given),
             ("POST", "access-keys"): layer.set_keys,
-            ("POST", "page-size"): lambda given: conform.set_page_size(int(given["size"])),
+            ("POST", "capacity"): self._set("most", "delay", "step"),
+            ("POST", "hide"): self._set(hide="seconds"),
+            ("POST", "slow-end"): self._set(slow_end="seconds"),
+            ("POST", "page-size"): self._set(page_size="size"),
+            ("POST", "forget-ended"): lambda _: layer.alone(conform.forget_ended),
             ("POST", "reset"): lambda _: self._reset(),
         }
+
+    def _set(self, *same: str, **names: str) -> Callable[[Any], None]:
+        """Return what sets settings of the world, by what they are called in the request."""
+        names |= dict(zip(same, same, strict=True))
+
+        def change(given: Any) -> None:  # noqa: ANN401  (JSON)
+            settings = {name: given[asked] for name, asked in names.items()}
+            self._layer.alone(lambda: conform.set_world(**settings))
+
+        return change
+
+    def _calm(self) -> None:
+        self._layer.clear()
+        self._layer.alone(conform.calm)
 
     def _reset(self) -> None:
         self._layer.clear()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from htcondor_annex.tool.client import exchange
 from localcloud import LocalCloud
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,11 @@ class Annexd:
                 "ANNEX_DEFAULT_EC2_URL": endpoint,
                 "ANNEX_DEFAULT_CWE_URL": endpoint,
                 "ANNEX_DEFAULT_LAMBDA_URL": endpoint,
+                # Short waits; looks of its own only where a test is about them.
+                "ANNEXD_RETRY_TIME": "8",
+                "ANNEXD_CONFIRM_TIME": "2",
+                "ANNEXD_POLL_INTERVAL": "3600",
+                "ANNEXD_RECONCILE_INTERVAL": "3600",
                 **knobs,
             }
         )
@@ -165,6 +171,16 @@ class Annexd:
         if arn is not None:
             given[:0] = ["-lease-function-arn", arn]
         return run([sys.executable, "-m", "htcondor_annex.tool.main", *given], self, stdin)
+
+    def plain(self, *arguments: str) -> "Ended":
+        """Run condor_annex with nothing but these arguments."""
+        return self.tool(*arguments, keys=False, arn=None)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return what the daemon tells the caller of one annex of his; empty if there is none."""
+        event = exchange(str(self.socket), "GET", f"/v1/annexes?name={name}", None)
+        annexes = next(event)["annexes"]
+        return dict(annexes[0]) if annexes else {}
 
     def ask(self, config: Mapping[str, Any], *arguments: str, **how: Any) -> "Ended":  # noqa: ANN401
         """Run condor_annex with a configuration on its standard input."""

@@ -9,8 +9,10 @@ __all__ = [
     "CAPACITY",
     "CREDENTIALS",
     "IDEMPOTENT_MISMATCH",
+    "NOT_CANCELLABLE",
     "NOT_FOUND",
     "THROTTLED",
+    "UNKNOWN_INSTANCE",
     "is_server_fault",
 ]
 
@@ -57,6 +59,12 @@ NOT_FOUND = frozenset(
         "fleetRequestIdDoesNotExist",
     }
 )
+
+NOT_CANCELLABLE = frozenset({"fleetRequestNotInCancellableState"})
+"""A fleet that is cancelled already, or being cancelled (CancelSpotFleetRequestsError)."""
+
+UNKNOWN_INSTANCE = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
+"""One of several instances has gone, or is not seen yet: the call failed as a whole."""
 
 CAPACITY = frozenset(
     {

@@ -1,17 +1,21 @@
-"""The daemon's own ad: what condor_status shows of it. Pure."""
+"""The ads of the daemon and of its annexes: what condor_status shows. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from htcondor_annex import __version__
-from htcondor_annex.annex import AnnexState
+from htcondor_annex.annex import Annex, AnnexState
+from htcondor_annex.inventory.judge import Sight
 from htcondor_annex.knobs import Knobs
 
-__all__ = ["MYTYPES", "daemon_ad"]
+__all__ = ["ANNEX_MYTYPE", "MYTYPES", "annex_ad", "daemon_ad"]
 
 MYTYPES = ("annexd", "Annexd")
 """The ad's types. Collectors of 23 look for `-subsystem annexd` to the letter, newer ones in any
 case; a collector to which the two are one keeps the last."""
+
+ANNEX_MYTYPE = "Annex"
+"""The type of an annex's ad, as HTCondor's own condor_annex has it."""
 
 
 def daemon_ad(
@@ -49,3 +53,39 @@ def daemon_ad(
         "NumAnnexes": sum(counts.values()),
         **{f"NumAnnexes{state.title().replace(' ', '')}": n for state, n in counts.items()},
     }
+
+
+def annex_ad(annex: Annex, sight: Sight | None, annexd_name: str) -> dict[str, Any]:
+    """Return an annex's attributes: no parameters, no files, nothing that only its owner may see.
+
+    Args:
+        annex: As the journal has it.
+        sight: As it was last seen in AWS, if it was.
+        annexd_name: The daemon's name; it makes the ad's name unique in the pool.
+    """
+    ad: dict[str, Any] = {
+        "MyType": ANNEX_MYTYPE,
+        "TargetType": "",
+        "Name": f"{annex.identity.name}@{annex.owner.name}@{annexd_name}",
+        "AnnexID": annex.identity.id,
+        "AnnexName": annex.identity.name,
+        "AnnexdID": annex.identity.annexd_id,
+        "Owner": annex.owner.name,
+        "State": str(annex.state),
+        "LeaseExpires": annex.expires,
+        "Region": annex.endpoints.region,
+        "Created": annex.created,
+    }
+    told = {
+        "SpotFleetRequestID": annex.capacity_id,
+        "LastError": annex.last_error,
+        "WaitingFor": annex.waiting_for,
+    }
+    ad |= {name: value for name, value in told.items() if value}
+    if sight is not None:
+        ad["FleetState"] = sight.fleet_state
+        ad["LastSeen"] = sight.seen
+        ad["TotalInstances"] = sum(sight.instances.values())
+        for state, count in sight.instances.items():
+            ad["NumInstances" + state.title().replace("-", "")] = count
+    return ad

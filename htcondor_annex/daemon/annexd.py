@@ -9,13 +9,13 @@ import signal
 import time
 
 from htcondor_annex import __version__, condor
-from htcondor_annex.daemon.ad import MYTYPES, daemon_ad
+from htcondor_annex.daemon.ad import ANNEX_MYTYPE, MYTYPES, annex_ad, daemon_ad
 from htcondor_annex.daemon.keyreader import KeyReader
 from htcondor_annex.daemon.poollink import PoolLink
 from htcondor_annex.daemon.server import SocketHeldError, claim_socket, serve
 from htcondor_annex.daemon.service import Service
 from htcondor_annex.errors import JournalHeldError, KnobError
-from htcondor_annex.journal.store import FileJournal, Quoting
+from htcondor_annex.journal.store import FileJournal, HistoryFile, Quoting
 from htcondor_annex.knobs import Knobs, read_knobs
 
 __all__ = ["JournalHeldError", "SocketHeldError", "run"]
@@ -29,9 +29,15 @@ _GRACE = 60.0
 """Seconds that a graceful end waits for the steps under way and for undoing what is half done."""
 _LEAST_UPDATE_INTERVAL = 1.0
 """Seconds between two ads, however much happens."""
+_FILES = 8192
 _FAREWELL = 3.0
 """Seconds that withdrawing the ad may take."""
 _FAST_FAREWELL = 0.5
+_FIXED = (
+    *("socket", "journal", "history", "max_history", "history_rotations"),
+    *("threads", "aws_timeout"),
+)
+"""Knobs that are read at start only."""
 
 
 class _Annexd:
@@ -43,15 +49,28 @@ class _Annexd:
         self._knobs = read_knobs(condor.Params(), condor.evaluate_integer)
         self._name = self._knobs.name or condor.local_name()
         quoting = Quoting(condor.quote, condor.unquote)
-        self._journal = FileJournal.open(self._knobs.journal, quoting)
+        self._journal = FileJournal.open(
+            self._knobs.journal,
+            quoting,
+            HistoryFile(
+                self._knobs.history, self._knobs.max_history, self._knobs.history_rotations
+            ),
+        )
         self._changed = asyncio.Event()
-        self._service = Service(self._knobs, self._journal, keys, self._changed.set)
-        self._service.warm()
+        self._changed_annexes: set[str] = set()
+        self._shown: dict[str, str] = {}
+        self._service = Service(self._knobs, self._journal, keys, self._note_change)
         self._started = int(time.time())
         self._under_master = bool(os.environ.get("CONDOR_INHERIT"))
         self._end: asyncio.Future[signal.Signals] | None = None
 
-    def _advertise(self) -> None:
+    def _note_change(self, annex_id: str) -> None:
+        self._changed_annexes.add(annex_id)
+        self._changed.set()
+
+    def _advertise(self, *, whole: bool) -> None:
+        """Send the daemon's ad, and those of all annexes or of the changed ones."""
+        changed, self._changed_annexes = self._changed_annexes, set()
         if not condor.has_collector():
             return
         ad = daemon_ad(
@@ -62,15 +81,30 @@ class _Annexd:
             annexd_id=self._journal.annexd_id,
             started=self._started,
         )
-        self._link.send("advertise", ads=[{**ad, "MyType": mytype} for mytype in MYTYPES])
+        self._link.advertise({**ad, "MyType": mytype} for mytype in MYTYPES)
+        if whole:
+            changed.update(annex.identity.id for annex, _ in self._service.annexes())
+        for annex_id in sorted(changed):
+            found = self._service.get(annex_id)
+            if found is not None and not found[0].over:
+                shown = annex_ad(*found, self._name)
+                self._shown[annex_id] = shown["Name"]
+                self._link.advertise([shown])
+            elif (name := self._shown.pop(annex_id, None)) is not None:
+                self._link.withdraw(ANNEX_MYTYPE, "Name", name)
 
     async def _keep_advertising(self) -> None:
+        whole = -float("inf")
         while True:
             self._changed.clear()
-            self._advertise()
+            now = time.monotonic()
+            due = now - whole >= self._knobs.update_interval
+            if due:
+                whole = now
+            self._advertise(whole=due)
             await asyncio.sleep(_LEAST_UPDATE_INTERVAL)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._knobs.update_interval):
+                async with asyncio.timeout(max(0.0, whole + self._knobs.update_interval - now)):
                     await self._changed.wait()
 
     async def _keep_alive(self) -> None:
@@ -96,7 +130,7 @@ class _Annexd:
         except KnobError as error:
             _log.error("reconfiguring: %s: %s", error.message, "; ".join(error.problems))
             return
-        for field in ("socket", "journal", "threads", "aws_timeout"):
+        for field in _FIXED:
             if getattr(knobs, field) != getattr(self._knobs, field):
                 _log.warning("reconfiguring: a new %s takes effect at the next start", field)
         self._use(knobs)
@@ -106,8 +140,7 @@ class _Annexd:
 
     def _use(self, knobs: Knobs) -> None:
         self._knobs = knobs
-        self._service.knobs = knobs
-        self._service.warm()
+        self._service.use(knobs)
 
     def _stop_on(self, number: signal.Signals) -> None:
         if self._end is not None and not self._end.done():
@@ -129,8 +162,11 @@ class _Annexd:
         if self._under_master:
             self._report_ready()
             tasks.append(asyncio.create_task(self._keep_alive()))
+        self._journal.start()
         self._service.resume()
-        tasks.append(asyncio.create_task(self._service.keep()))
+        keeping = asyncio.create_task(self._service.keep())
+        keeping.add_done_callback(_die_with)
+        tasks.append(keeping)
         _log.info(
             "condor_annexd %s (HTCondor %s) serves %s as %s; EC2 at %s; %d MiB",
             __version__,
@@ -148,7 +184,9 @@ class _Annexd:
         if not fast:
             await stop_serving()
         if condor.has_collector():
-            self._link.send("invalidate", mytypes=MYTYPES, name=self._name)
+            self._link.withdraw(ANNEX_MYTYPE, "AnnexdID", self._journal.annexd_id)
+            for mytype in MYTYPES:
+                self._link.withdraw(mytype, "Name", self._name)
             await self._link.drain(_FAST_FAREWELL if fast else _FAREWELL)
         for task in tasks:
             task.cancel()
@@ -157,6 +195,22 @@ class _Annexd:
             os.unlink(self._knobs.socket)  # noqa: PTH108  (a socket, not a document)
         os.close(lock)
         _log.info("ended")
+
+
+def _die_with(keeping: asyncio.Task[None]) -> None:
+    """End the daemon when its keeper does: condor_master starts another, which takes all up."""
+    if not keeping.cancelled() and (defect := keeping.exception()) is not None:
+        _log.critical("the keeper has ended: a defect", exc_info=defect)
+        logging.shutdown()
+        os._exit(1)
+
+
+def _allow_files() -> None:
+    """Have room for a descriptor each for callers, connections to AWS and files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def run(keys: KeyReader, link: PoolLink) -> int:
@@ -170,6 +224,7 @@ def run(keys: KeyReader, link: PoolLink) -> int:
         SocketHeldError: If another daemon serves it.
         JournalError: If the journal cannot be opened.
     """
+    _allow_files()
     daemon = _Annexd(keys, link)
     asyncio.run(daemon.run())
     logging.shutdown()

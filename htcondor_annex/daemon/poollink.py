@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from htcondor_annex import condor
@@ -20,6 +20,8 @@ __all__ = ["PoolLink"]
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE = 64 * 1024
+_MAX_ADS = 32 * 1024
+_MOST_WITHDRAWN = 100
 _HINT = " (is it reachable, may this user advertise, are the bindings no newer than the pool?)"
 
 
@@ -29,8 +31,8 @@ def _say(message: Mapping[str, Any]) -> None:
         case "advertise":
             condor.advertise(message["ads"])
         case "invalidate":
-            for mytype in message["mytypes"]:
-                condor.invalidate(mytype, message["name"])
+            for mytype, attribute, value in message["which"]:
+                condor.invalidate(mytype, attribute, value)
         case "alive":
             condor.send_alive(message["pid"], message["timeout"])
         case "reconfig":
@@ -52,7 +54,8 @@ def _serve(channel: socket.socket) -> None:
 class PoolLink:
     """The daemon's end: messages go one at a time, and nobody waits for them but the last.
 
-    A collector that cannot be reached is said once, and once more when it is back.
+    Ads wait by their names, a newer one in place of an older, and go in parts that fit a message. A
+    collector that cannot be reached is said once, and once more when it is back.
     """
 
     def __init__(self, channel: socket.socket, pid: int) -> None:
@@ -60,6 +63,8 @@ class PoolLink:
         self._channel = channel
         self.pid = pid
         self._waiting: dict[str, Mapping[str, Any]] = {}
+        self._ads: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._withdrawn: dict[tuple[str, str, str], None] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,14 +84,48 @@ class PoolLink:
         self._idle.clear()
         self._wake.set()
 
+    def advertise(self, ads: Iterable[Mapping[str, Any]]) -> None:
+        """Send ads when the link is free."""
+        for ad in ads:
+            self._ads[ad["MyType"], ad["Name"]] = ad
+        self._idle.clear()
+        self._wake.set()
+
+    def withdraw(self, mytype: str, attribute: str, value: str) -> None:
+        """Withdraw the ads of a type with this value in an attribute, after those that wait."""
+        if attribute == "Name":
+            self._ads.pop((mytype, value), None)
+        self._withdrawn[mytype, attribute, value] = None
+        self._idle.clear()
+        self._wake.set()
+
+    def _next(self) -> bytes | None:
+        """Return the next message, or None when there is none."""
+        if self._waiting:
+            return json.dumps(self._waiting.pop(next(iter(self._waiting)))).encode()
+        if self._ads:
+            taken: list[Mapping[str, Any]] = []
+            size = 0
+            for key, ad in list(self._ads.items()):
+                size += len(json.dumps(ad))
+                if taken and size > _MAX_ADS:
+                    break
+                taken.append(self._ads.pop(key))
+            return json.dumps({"op": "advertise", "ads": taken}).encode()
+        if self._withdrawn:
+            some = list(self._withdrawn)[:_MOST_WITHDRAWN]
+            for which in some:
+                del self._withdrawn[which]
+            return json.dumps({"op": "invalidate", "which": some}).encode()
+        return None
+
     async def run(self) -> None:
         """Carry messages, until cancelled or the link's process ends."""
         loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
-            while self._waiting:
-                message = self._waiting.pop(next(iter(self._waiting)))
-                await loop.sock_sendall(self._channel, json.dumps(message).encode())
+            while (message := self._next()) is not None:
+                await loop.sock_sendall(self._channel, message)
                 answer = await loop.sock_recv(self._channel, _MAX_MESSAGE)
                 if not answer:
                     _log.error(

@@ -12,25 +12,25 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from htcondor_annex import strictjson
-from htcondor_annex.annex import Owner
+from htcondor_annex.annex import Annex, Owner
 from htcondor_annex.daemon.keyreader import user_name
-from htcondor_annex.daemon.service import Service
+from htcondor_annex.daemon.service import Service, Tell
 from htcondor_annex.errors import AccessRefusedError, AnnexError, BusyError, KnobError, RequestError
-from htcondor_annex.forms import annex_to_wire, request_from_wire
+from htcondor_annex.forms import annex_to_wire, duration_from_wire, request_from_wire
 from htcondor_annex.wire import ANNEXES_PATH, MAX_BODY
 
 __all__ = ["SocketHeldError", "claim_socket", "serve"]
 
 _log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = 512
 _BACKLOG = 1024  # a caller beyond it is told EAGAIN by the kernel, and tries again
 _ACCEPTED_AT_ONCE = 8
 REQUEST_SECONDS = 10.0
@@ -108,13 +108,30 @@ class _Api:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         owner = _caller(request)
-        try:
-            document = strictjson.loads(await request.read())
-        except strictjson.JsonError as error:
-            raise RequestError(f"the request is not JSON: {error}") from error
-        asked = request_from_wire(document)
+        asked = request_from_wire(await _document(request))
+        return await self._tell(request, lambda tell: self._service.create(owner, asked, tell))
+
+    async def change(self, request: web.Request) -> web.StreamResponse:
+        owner, name = _caller(request), request.match_info["name"]
+        duration = duration_from_wire(await _document(request))
+        return await self._tell(
+            request, lambda tell: self._service.update_lease(owner, name, duration, tell)
+        )
+
+    async def end(self, request: web.Request) -> web.StreamResponse:
+        owner, name = _caller(request), request.match_info["name"]
+        return await self._tell(request, lambda tell: self._service.end(owner, name, tell))
+
+    async def annexes(self, request: web.Request) -> web.StreamResponse:
+        found = self._service.annexes_of(_caller(request), request.query.get("name"))
+        return web.json_response({"annexes": [annex_to_wire(*pair) for pair in found]})
+
+    async def _tell(
+        self, request: web.Request, do: Callable[[Tell], Coroutine[Any, Any, Annex]]
+    ) -> web.StreamResponse:
+        """Do something, and stream what happens as JSON lines."""
         events: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue()
-        work = asyncio.create_task(self._service.create(owner, asked, events.put_nowait))
+        work = asyncio.create_task(do(events.put_nowait))
         work.add_done_callback(lambda _: events.put_nowait(None))
         first = await events.get()
         if first is None:  # refused before anything was begun
@@ -140,9 +157,12 @@ class _Api:
             return {"annex": annex_to_wire(work.result())}
         return {"error": _as_annex_error(error).to_wire()}
 
-    async def annexes(self, request: web.Request) -> web.StreamResponse:
-        found = self._service.annexes_of(_caller(request))
-        return web.json_response({"annexes": [annex_to_wire(annex) for annex in found]})
+
+async def _document(request: web.Request) -> Any:  # noqa: ANN401  (JSON, not yet checked)
+    try:
+        return strictjson.loads(await request.read())
+    except strictjson.JsonError as error:
+        raise RequestError(f"the request is not JSON: {error}") from error
 
 
 def _as_annex_error(error: BaseException) -> AnnexError:
@@ -209,6 +229,8 @@ async def serve(listener: socket.socket, service: Service) -> Callable[[], Await
     app = web.Application(middlewares=[_errors, whole], client_max_size=MAX_BODY)
     app.router.add_post(ANNEXES_PATH, api.create)
     app.router.add_get(ANNEXES_PATH, api.annexes)
+    app.router.add_patch(ANNEXES_PATH + "/{name}", api.change)
+    app.router.add_delete(ANNEXES_PATH + "/{name}", api.end)
     runner = web.AppRunner(
         app,
         access_log=None,

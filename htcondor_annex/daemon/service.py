@@ -5,81 +5,76 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any, TypeVar
 
-from htcondor_annex.annex import (
-    Annex,
-    AnnexEvent,
-    AnnexRequest,
-    AnnexState,
-    Owner,
-    advance,
-)
-from htcondor_annex.aws.clients import Calls, Clients
-from htcondor_annex.aws.credentials import Credentials, parse_key
+from htcondor_annex.annex import Annex, AnnexRequest, AnnexState, Owner
+from htcondor_annex.aws.clients import Clients
 from htcondor_annex.aws.endpoints import check_endpoints
+from htcondor_annex.daemon.keeper import Keeper
 from htcondor_annex.daemon.keyreader import KeyReader
-from htcondor_annex.errors import AnnexError, RequestError, ShuttingDownError
+from htcondor_annex.daemon.keyring import Keyring, account_of
+from htcondor_annex.daemon.worker import Tell, Worker, shutting_down
+from htcondor_annex.errors import (
+    CalledOffError,
+    NoSuchAnnexError,
+    NotDoneError,
+    RequestError,
+)
+from htcondor_annex.inventory.judge import Sight
 from htcondor_annex.journal import Journal
 from htcondor_annex.knobs import Knobs
-from htcondor_annex.plan import AwsModel, plan
-from htcondor_annex.provision.runner import Progress, Runner
-from htcondor_annex.provision.table import STEPS
+from htcondor_annex.plan import AwsModel, new_end, plan
+from htcondor_annex.provision.runner import Runner
+from htcondor_annex.provision.waiting import Patience
+from htcondor_annex.times import iso8601
 
 __all__ = ["Service", "Tell"]
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[Mapping[str, Any]], None]
-"""Takes one JSON-able event for the one who waits."""
-
-_UNDO_PATIENCE = 30.0  # seconds that a caller waits to hear that all is undone
-_KEEP_INTERVAL = 1.0
-_KEYS_INTERVAL = 5.0  # seconds between two looks for key files that have gone
-_T = TypeVar("_T")
-
-
-def _nobody(event: Mapping[str, Any]) -> None:
-    """Hear what nobody waits for."""
-
-
-_UNFINISHED = frozenset({AnnexState.REQUESTED, AnnexState.PROVISIONING, AnnexState.ROLLING_BACK})
+_END_PATIENCE = 600.0
+"""Seconds that a caller waits to hear that an annex has ended."""
 
 
 class Service:
     """The annexes of one daemon; used from one thread, the event loop.
 
     Args:
-        knobs: The daemon's; may be replaced when the configuration is read again.
+        knobs: The daemon's; `use` replaces them when the configuration is read again.
         journal: What the daemon answers for.
         keys: Opens the callers' key files.
-        changed: Called when an annex has been made or is gone.
+        changed: Called with an annex's id when it has been made, has changed or is gone.
     """
 
     def __init__(
-        self, knobs: Knobs, journal: Journal, keys: KeyReader, changed: Callable[[], None]
+        self, knobs: Knobs, journal: Journal, keys: KeyReader, changed: Callable[[str], None]
     ) -> None:
         """Make the thread pool, and load AWS's models so that no request waits for them."""
-        self.knobs = knobs
         self._journal = journal
-        self._keys = keys
-        self._changed = changed
         self._executor = ThreadPoolExecutor(knobs.threads, thread_name_prefix="aws")
         self._clients = Clients(knobs.threads, knobs.aws_timeout)
         self._model = AwsModel(self._clients.spot_fleet_shape(), self._clients.partitions())
-        self._runner = Runner(journal, self._executor, time.monotonic)
-        self._work: set[asyncio.Task[Any]] = set()
+        self._keyring = Keyring(keys, self._clients, self._executor)
+        self._runner = Runner(journal, self._executor, _patience(knobs))
+        self._worker = Worker(journal, self._runner, self._keyring, changed)
+        self._keeper = Keeper(
+            knobs=knobs,
+            journal=journal,
+            worker=self._worker,
+            keyring=self._keyring,
+            executor=self._executor,
+            changed=changed,
+        )
         self._promised: set[tuple[int, str]] = set()
-        self._waiting: set[asyncio.Task[Any] | None] = set()
-        self._stopping = False
+        self._asked: dict[tuple[int, str], asyncio.Task[Annex]] = {}
+        self.use(knobs)
 
-    def warm(self) -> None:
-        """Make ready for the first request, and say what every request would be refused for."""
-        knobs = self.knobs
+    def use(self, knobs: Knobs) -> None:
+        """Take other knobs; say at once what every request would be refused for."""
+        self.knobs = knobs
+        self._runner.patience = _patience(knobs)
+        self._keeper.knobs = knobs
         try:
             endpoints = check_endpoints(
                 knobs.ec2_url,
@@ -98,21 +93,44 @@ class Service:
         found = Counter(annex.state for annex in self._journal.annexes())
         return {state: found[state] for state in AnnexState}
 
-    def annexes_of(self, owner: Owner) -> list[Annex]:
-        """Return the owner's annexes."""
-        return [annex for annex in self._journal.annexes() if annex.owner.uid == owner.uid]
+    def annexes(self) -> list[tuple[Annex, Sight | None]]:
+        """Return all living annexes, each as it was last seen in AWS, if it was."""
+        return [(one, self._keeper.sight(one.identity.id)) for one in self._journal.annexes()]
 
-    def _credentials(self, annex: Annex) -> Credentials:
-        """Read the annex's key files as their owner; blocking."""
-        uid = annex.owner.uid
-        access, secret = annex.access_key_file, annex.secret_key_file
-        return Credentials(
-            parse_key("access", access, self._keys.open(access, uid)),
-            parse_key("secret", secret, self._keys.open(secret, uid)),
-        )
+    def get(self, annex_id: str) -> tuple[Annex, Sight | None] | None:
+        """Return one living annex, as it was last seen in AWS, if it was."""
+        annex = self._journal.get(annex_id)
+        return None if annex is None else (annex, self._keeper.sight(annex_id))
+
+    def annexes_of(self, owner: Owner, name: str | None = None) -> list[tuple[Annex, Sight | None]]:
+        """Return the owner's living annexes; with a name or id, that one, ended ones included."""
+        if name is None:
+            return [pair for pair in self.annexes() if pair[0].owner.uid == owner.uid]
+        found = self._find(owner, name)
+        return [] if found is None else [(found, self._keeper.sight(found.identity.id))]
+
+    def _find(self, owner: Owner, name: str) -> Annex | None:
+        """Return the owner's annex of that id or name: the living one, else the last that ended."""
+        for annex in (*self._journal.annexes(), *reversed(self._journal.recent())):
+            if annex.owner.uid == owner.uid and name in (annex.identity.id, annex.identity.name):
+                return annex
+        return None
+
+    def _living(self, owner: Owner, name: str) -> Annex:
+        annex = self._find(owner, name)
+        if annex is None:
+            raise NoSuchAnnexError(
+                f"you have no annex named {name!r}", advice="`condor_annex status` lists yours."
+            )
+        return annex
+
+    # -- create --------------------------------------------------------------------------------
 
     async def create(self, owner: Owner, request: AnnexRequest, tell: Tell) -> Annex:
         """Make an annex, whether or not its caller stays to hear of it.
+
+        Asked again with a request token that is known, it makes no second one, and answers about
+        the first.
 
         Args:
             owner: Who asks, by the kernel's word.
@@ -125,18 +143,56 @@ class Service:
         Raises:
             AnnexError: If nothing was made, or what was made is undone (or being undone).
         """
-        if self._stopping:
-            raise ShuttingDownError("annexd is shutting down", advice="Try again later.")
-        return await asyncio.shield(self._start(self._create(owner, request, tell)))
+        if self._worker.stopping:
+            raise shutting_down()
+        key = (owner.uid, request.request_token or str(uuid.uuid4()))
+        asked = self._asked.get(key)
+        if asked is None:
+            known = self._by_token(*key)
+            work = self._create(owner, request, tell) if known is None else self._follow(known)
+            asked = self._asked[key] = self._worker.start(work)
+            asked.add_done_callback(lambda _: self._asked.pop(key, None))
+        return await asyncio.shield(asked)
 
-    def _forget(self, work: asyncio.Task[Any]) -> None:
-        self._work.discard(work)
-        if not work.cancelled() and (error := work.exception()) is not None:
-            known = isinstance(error, AnnexError)
-            _log.log(logging.INFO if known else logging.ERROR, "request ended: %s", error)
+    def _by_token(self, uid: int, token: str) -> Annex | None:
+        for annex in (*self._journal.annexes(), *reversed(self._journal.recent())):
+            if annex.request_token == token and annex.owner.uid == uid:
+                return annex
+        return None
+
+    async def _follow(self, annex: Annex) -> Annex:
+        """Wait for an annex that was asked for before; raises why it was not made."""
+        annex_id = annex.identity.id
+        while (task := self._worker.following(annex_id)) is not None:
+            await asyncio.wait({task})
+        annex = self._journal.get(annex_id) or self._latest(annex)
+        if annex.activated is not None:
+            return annex
+        if not annex.over:
+            raise shutting_down()
+        raise CalledOffError(
+            f"the annex {annex.identity.name} was not made: {annex.last_error}",
+            advice="Nothing of it is left in AWS.",
+        )
+
+    def _latest(self, annex: Annex) -> Annex:
+        return next(
+            (
+                one
+                for one in reversed(self._journal.recent())
+                if one.identity.id == annex.identity.id
+            ),
+            annex,
+        )
 
     async def _create(self, owner: Owner, request: AnnexRequest, tell: Tell) -> Annex:
-        promised = {name for uid, name in self._promised if uid == owner.uid}
+        taken = {name for uid, name in self._promised if uid == owner.uid}
+        taken |= {one.identity.name for one, _ in self.annexes_of(owner)}
+        if request.name in taken:
+            raise RequestError(
+                f"you have an annex named {request.name!r} already{self._how(owner, request.name)}",
+                advice="Give another -annex-name.",
+            )
         annex = plan(
             request,
             owner=owner,
@@ -145,115 +201,91 @@ class Service:
             now=int(time.time()),
             annex_id=str(uuid.uuid4()),
             annexd_id=self._journal.annexd_id,
-            names_taken=promised | {one.identity.name for one in self.annexes_of(owner)},
         )
         promise = (owner.uid, annex.identity.name)
         self._promised.add(promise)
         try:
-            reading = partial(self._credentials, annex)
-            loop = asyncio.get_running_loop()
-            credentials = await loop.run_in_executor(self._executor, reading)
-            await self._journal.put(annex)
+            # The caller must be able to read them now.
+            aws = await self._keyring.calls(account_of(annex), fresh=True)
+            with self._worker.reserved(annex.identity.id):
+                await self._journal.put(annex)
+                for remark in annex.remarks:
+                    tell({"remark": remark})
+                _log.info(
+                    "annex %s (%s) of %s: requested; lease until %d",
+                    annex.identity.id,
+                    annex.identity.name,
+                    owner.name,
+                    annex.lease.expires,
+                )
+                making = self._worker.provision(annex, tell, aws)
         finally:
             self._promised.discard(promise)
-        for remark in annex.remarks:
-            tell({"remark": remark})
-        _log.info(
-            "annex %s (%s) of %s: requested; lease until %d",
-            annex.identity.id,
-            annex.identity.name,
-            owner.name,
-            annex.lease.expires,
-        )
-        return await self._provision(
-            annex, Calls(self._clients, credentials, annex.endpoints), tell
-        )
+        return await making
 
-    def _heard(self, annex: Annex, tell: Tell) -> Callable[[Progress], None]:
-        """Return what logs an annex's progress, and tells it."""
+    def _how(self, owner: Owner, name: str) -> str:
+        """Return how a living annex stands, in words."""
+        annex = self._find(owner, name)
+        if annex is None or annex.over:
+            return ""
+        what = f": it is {annex.state}"
+        if annex.capacity_id is not None:
+            what += f" as {annex.capacity_id}"
+        return f"{what}, its lease ends at {iso8601(annex.expires)}"
 
-        def heard(progress: Progress) -> None:
-            _log.info(
-                "annex %s: %s: %s (%.3f s)%s",
-                annex.identity.id,
-                progress.step,
-                progress.what,
-                progress.seconds,
-                f": {progress.error}" if progress.error else "",
-            )
-            tell({"progress": asdict(progress)})
+    # -- change and end ------------------------------------------------------------------------
 
-        return heard
+    async def update_lease(self, owner: Owner, name: str, duration: int, tell: Tell) -> Annex:
+        """Let an annex's lease end so many seconds from now.
 
-    async def _provision(self, annex: Annex, aws: Calls, tell: Tell) -> Annex:
-        annex, failure = await self._runner.provision(annex, aws, self._heard(annex, tell))
-        self._changed()
-        if failure is None:
-            _log.info("annex %s: active as %s", annex.identity.id, annex.capacity_id)
+        Raises:
+            NoSuchAnnexError: If the owner has none of that name or id.
+            RequestError: If the lease would be too long.
+            CalledOffError: If it is not active.
+            AnnexError: If the lease could not be changed.
+        """
+        annex = self._living(owner, name)
+        expires = new_end(annex, duration, now=int(time.time()), max_lease=self.knobs.max_lease)
+        work = self._worker.start(self._worker.update_lease(annex.identity.id, expires, tell))
+        return await asyncio.shield(work)
+
+    async def end(self, owner: Owner, name: str, tell: Tell) -> Annex:
+        """End an annex now, and wait until nothing of it is left.
+
+        Returns:
+            It, ended or failed; one that had ended before as well.
+
+        Raises:
+            NoSuchAnnexError: If the owner has none of that name or id.
+            NotDoneError: If it is not all gone in time; the daemon goes on with it.
+        """
+        annex = self._living(owner, name)
+        if annex.over:
+            tell({"remark": f"it had ended already, at {iso8601(annex.ended or 0)}"})
             return annex
-        undoing = self._start(self._undo(annex, aws, tell))
-        done, _ = await asyncio.wait({undoing}, timeout=_UNDO_PATIENCE)
-        if not done:
-            failure.advice += " Not all is undone yet: annexd goes on with it, and logs it."
-        raise failure
+        work = self._worker.start(
+            self._worker.end(annex.identity.id, f"ended by {owner.name}", tell)
+        )
+        done, _ = await asyncio.wait({work}, timeout=_END_PATIENCE)
+        ended = work.result() if done else self._journal.get(annex.identity.id)
+        if ended is None:
+            return self._latest(annex)
+        if not ended.over:
+            why = f": it waits for this: {ended.waiting_for}" if ended.waiting_for else ""
+            raise NotDoneError(
+                f"the annex {name} has not ended yet{why}", advice="annexd goes on with it."
+            )
+        return ended
 
-    async def _undo(self, annex: Annex, aws: Calls, tell: Tell) -> None:
-        annex = await self._runner.undo_all(annex, aws, self._heard(annex, tell))
-        _log.info("annex %s: %s; nothing of it is left in AWS", annex.identity.id, annex.state)
-        await self._journal.remove(annex.identity.id)
-        self._changed()
-
-    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        task = asyncio.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._forget)
-        return task
+    # -- life ----------------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Take up what the journal holds: go on with what is half done."""
-        for annex in self._journal.annexes():
-            _log.info("annex %s: taken up again, %s", annex.identity.id, annex.state)
-            if annex.state is not AnnexState.ACTIVE:
-                self._waiting.add(self._start(self._go_on(annex)))
+        """Take up what the journal holds."""
+        self._worker.resume()
 
     async def keep(self) -> None:
-        """End leases when they are over, until cancelled."""
-        while True:
-            now = time.time()
-            for annex in self._journal.annexes():
-                if annex.state is AnnexState.ACTIVE and now >= annex.lease.expires:
-                    _log.info("annex %s: its lease is over", annex.identity.id)
-                    ending = advance(annex, AnnexEvent.END)
-                    await self._journal.put(ending)
-                    self._waiting.add(self._start(self._go_on(ending)))
-            await asyncio.sleep(_KEEP_INTERVAL)
-
-    async def _go_on(self, annex: Annex) -> None:
-        """Bring an annex from wherever it stands to where nobody need wait for it."""
-        credentials = await self._credentials_in_time(annex)
-        self._waiting.discard(asyncio.current_task())
-        aws = Calls(self._clients, credentials, annex.endpoints)
-        if annex.state in {AnnexState.REQUESTED, AnnexState.PROVISIONING}:
-            if time.time() < annex.lease.expires:
-                await self._provision(annex, aws, _nobody)
-                return
-            error = "its lease was over before it was made"
-            annex = advance(replace(annex, done=tuple(STEPS)), AnnexEvent.STEP_FAILED, error=error)
-            await self._journal.put(annex)
-        await self._undo(annex, aws, _nobody)
-
-    async def _credentials_in_time(self, annex: Annex) -> Credentials:
-        """Read the annex's key files, waiting for them where they have gone."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                return await loop.run_in_executor(self._executor, partial(self._credentials, annex))
-            except AnnexError as error:
-                if annex.last_error != error.message:
-                    _log.warning("annex %s waits: %s", annex.identity.id, error)
-                    annex = replace(annex, last_error=error.message)
-                    await self._journal.put(annex)
-                await asyncio.sleep(_KEYS_INTERVAL)
+        """Keep what is promised, until cancelled: see `keeper`."""
+        await self._keeper.run()
 
     async def stop(self, patience: float) -> None:
         """Take no new work, let the steps under way end, and undo what is half done.
@@ -261,20 +293,9 @@ class Service:
         Args:
             patience: Seconds to wait for that.
         """
-        self._stopping = True
-        self._runner.stop()
-        for waiting in self._waiting:  # for keys: the journal keeps them
-            if waiting is not None:
-                waiting.cancel()
-        if self._work:
-            _log.info("waiting for %d annexes under way", len(self._work))
-            await asyncio.wait(self._work, timeout=patience)
-        for annex in self._journal.annexes():
-            if annex.state in _UNFINISHED:
-                _log.error(
-                    "annex %s is left %s; these steps stand in AWS: %s",
-                    annex.identity.id,
-                    annex.state,
-                    ", ".join(annex.done) or "none",
-                )
+        await self._worker.stop(patience)
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _patience(knobs: Knobs) -> Patience:
+    return Patience(retry=knobs.retry_time, confirm=knobs.confirm_time)

@@ -3,7 +3,6 @@
 Everything that is needed to go on with the annex alone, and no secret.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from htcondor_annex.annex import (
     Owner,
     StepName,
 )
+from htcondor_annex.journal.keptjson import KeptJson, json_text
 
 __all__ = ["MYTYPE", "from_attributes", "to_attributes"]
 
@@ -43,15 +43,20 @@ def to_attributes(annex: Annex) -> dict[str, Value]:
         "AccessKeyFile": annex.access_key_file,
         "SecretKeyFile": annex.secret_key_file,
         "ClientToken": annex.client_token,
-        "Parameters": json.dumps(annex.parameters, separators=(",", ":")),
+        "Parameters": json_text(annex.parameters),
         "Created": annex.created,
         "StepsDone": ",".join(annex.done),
     }
-    if annex.capacity_id is not None:
-        attributes["SpotFleetRequestID"] = annex.capacity_id
-    if annex.last_error:
-        attributes["LastError"] = annex.last_error
-    return attributes
+    later: dict[str, Value | None] = {
+        "SpotFleetRequestID": annex.capacity_id,
+        "RequestToken": annex.request_token or None,
+        "LeaseWanted": annex.lease_wanted,
+        "Activated": annex.activated,
+        "Ended": annex.ended,
+        "LastError": annex.last_error or None,
+        "WaitingFor": annex.waiting_for or None,
+    }
+    return attributes | {name: value for name, value in later.items() if value is not None}
 
 
 def from_attributes(found: Mapping[str, Any]) -> Annex:
@@ -63,9 +68,6 @@ def from_attributes(found: Mapping[str, Any]) -> Annex:
     """
     texts = {name: value for name, value in found.items() if isinstance(value, str)}
     numbers = {name: value for name, value in found.items() if type(value) is int}
-    parameters = json.loads(texts["Parameters"])
-    if not isinstance(parameters, dict):
-        raise ValueError("Parameters is no JSON object")  # noqa: TRY004  (one class for all)
     return Annex(
         identity=Identity(texts["AnnexID"], texts["AnnexName"], texts["AnnexdID"]),
         owner=Owner(numbers["OwnerUid"], texts["Owner"]),
@@ -76,10 +78,15 @@ def from_attributes(found: Mapping[str, Any]) -> Annex:
         access_key_file=texts["AccessKeyFile"],
         secret_key_file=texts["SecretKeyFile"],
         client_token=texts["ClientToken"],
-        parameters=parameters,
+        parameters=KeptJson(texts["Parameters"]),
         created=numbers["Created"],
         state=AnnexState(texts["State"]),
         done=tuple(StepName(step) for step in texts["StepsDone"].split(",") if step),
         capacity_id=texts.get("SpotFleetRequestID"),
+        request_token=texts.get("RequestToken", ""),
+        lease_wanted=numbers.get("LeaseWanted"),
+        activated=numbers.get("Activated"),
+        ended=numbers.get("Ended"),
         last_error=texts.get("LastError", ""),
+        waiting_for=texts.get("WaitingFor", ""),
     )

@@ -6,22 +6,26 @@ followed by one blank, or HTCondor's own reader refuses it. Anything after the l
 whole transaction was never committed.
 """
 
+import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 __all__ = [
     "DamageError",
     "DeleteAttribute",
     "DestroyClassAd",
+    "End",
     "HistoricalSequenceNumber",
     "Loaded",
     "NewClassAd",
     "Operation",
     "SetAttribute",
+    "decode",
     "encode",
     "encode_transaction",
     "load",
+    "read",
 ]
 
 EMPTY_TYPE = "(empty)"
@@ -66,8 +70,9 @@ class HistoricalSequenceNumber(NamedTuple):
 
 Operation = NewClassAd | DestroyClassAd | SetAttribute | DeleteAttribute | HistoricalSequenceNumber
 
-_BEGIN = "105 \n"
-_END = "106 \n"
+BEGIN = "105"
+END = "106"
+_SET_WORDS = 4
 _WORD = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -87,14 +92,20 @@ class DamageError(ValueError):
         self.reason = reason
 
 
-class Loaded(NamedTuple):
-    """What a log holds.
+class End(NamedTuple):
+    """How far a log is good.
 
     Attributes:
-        operations: Those that were committed, in order.
-        good: How many bytes of the text hold them; what follows was never committed.
-        transactions: How many transactions there were.
+        good: How many bytes of it hold what was committed; what follows never was.
+        transactions: How many transactions there were; none in a log that was closed cleanly.
     """
+
+    good: int
+    transactions: int
+
+
+class Loaded(NamedTuple):
+    """What a log holds: its committed operations, in order; the rest as in `End`."""
 
     operations: list[Operation]
     good: int
@@ -132,53 +143,56 @@ def encode(operation: Operation) -> str:
 
 def encode_transaction(operations: Iterable[Operation]) -> str:
     """Return operations as one transaction, to be written in one write."""
-    return _BEGIN + "".join(map(encode, operations)) + _END
+    return f"{BEGIN} \n" + "".join(map(encode, operations)) + f"{END} \n"
 
 
-def _decode(line: str) -> Operation:
-    """Return one line's operation; raises ValueError if it is none."""
-    code, _, rest = line.partition(" ")
+def _check(words: list[str], least: int, most: int) -> list[str]:
+    if not least <= len(words) <= most:
+        wanted = str(most) if least == most else f"{least} to {most}"
+        raise ValueError(f"{len(words)} words where {wanted} must be")
+    return words
+
+
+def decode(line: str) -> Operation:
+    """Return one line's operation.
+
+    Args:
+        line: Without its end, and no mark of a transaction.
+
+    Raises:
+        ValueError: If it is none, with the reason.
+    """
+    if "\0" in line:
+        raise ValueError("it holds zeros")
+    words = line.split(" ", 3)
+    code = words[0]
+    if code == "103":
+        if len(words) != _SET_WORDS or not (words[1] and words[2] and words[3].strip()):
+            raise ValueError("an attribute without a value")
+        return SetAttribute(words[1], words[2], words[3])
+    words = line.split()[1:]
     match code:
         case "101":
             # HTCondor itself leaves out types that are empty.
-            key, *types = rest.split()
-            mytype, targettype = (*types, EMPTY_TYPE, EMPTY_TYPE)[:2]
-            return NewClassAd(key, mytype, targettype)
+            key, *types = _check(words, 1, 3)
+            return NewClassAd(key, *(*types, EMPTY_TYPE, EMPTY_TYPE)[:2])
         case "102":
-            (key,) = rest.split()
-            return DestroyClassAd(key)
-        case "103":
-            key, name, expression = rest.split(" ", 2)
-            if not (key and name and expression.strip()):
-                raise ValueError("an attribute without a value")
-            return SetAttribute(key, name, expression)
+            return DestroyClassAd(*_check(words, 1, 1))
         case "104":
-            key, name = rest.split()
-            return DeleteAttribute(key, name)
+            return DeleteAttribute(*_check(words, 2, 2))
         case "107":
-            number, _, created = rest.split()
+            number, _, created = _check(words, 3, 3)
             return HistoricalSequenceNumber(int(number), int(created))
     raise ValueError(f"no operation has the number {code[:20]!r}")
-
-
-def _lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield each line with the offset of its end, and whether it is whole."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start)
-        whole = end >= 0
-        stop = end + 1 if whole else len(data)
-        yield stop, data[start : end if whole else stop], whole
-        start = stop
 
 
 class _Reader:
     """What has been read so far."""
 
-    def __init__(self) -> None:
-        self.committed: list[Operation] = []
+    def __init__(self, take: Callable[[Operation], object]) -> None:
+        self.take = take
         self.pending: list[Operation] | None = None
-        self.good = self.transactions = 0
+        self.offset = self.good = self.transactions = 0
         self.fault: DamageError | None = None
 
     def begin(self, number: int) -> None:
@@ -186,18 +200,19 @@ class _Reader:
             raise self.fault or DamageError(number, "a transaction begins inside another")
         self.pending = []
 
-    def end(self, number: int, offset: int) -> None:
+    def end(self, number: int) -> None:
         if self.fault is not None:
             raise self.fault  # the transaction was closed, so this is damage
         if self.pending is None:
             raise DamageError(number, "a transaction ends that never began")
-        self.committed += self.pending
-        self.pending, self.good = None, offset
+        for operation in self.pending:
+            self.take(operation)
+        self.pending, self.good = None, self.offset
         self.transactions += 1
 
-    def operation(self, number: int, offset: int, text: str) -> None:
+    def operation(self, number: int, text: str) -> None:
         try:
-            operation = _decode(text)
+            operation = decode(text)
         except ValueError as error:
             fault = DamageError(number, str(error))
             # A power cut can leave blocks of zeros in what was being written, and nothing else.
@@ -206,33 +221,46 @@ class _Reader:
             self.fault = self.fault or fault
             return
         if self.pending is None:
-            self.committed.append(operation)
-            self.good = offset
+            self.take(operation)
+            self.good = self.offset
         else:
             self.pending.append(operation)
 
 
-def load(data: bytes) -> Loaded:
-    """Read a whole log.
+def read(lines: Iterable[str], take: Callable[[Operation], object]) -> End:
+    """Read a whole log, a line at a time.
 
     An unfinished last transaction, or a torn last line, is left out: its commit never returned.
 
     Args:
-        data: The log's bytes.
+        lines: The log's, each with its end; decoded from UTF-8 with `surrogateescape`.
+        take: Is given each operation that was committed, in order.
 
     Raises:
         DamageError: If anything else is not as a log must be. Nothing is skipped in silence.
     """
-    reader = _Reader()
-    for number, (offset, raw, whole) in enumerate(_lines(data), 1):
-        if not whole:
+    reader = _Reader(take)
+    for number, line in enumerate(lines, 1):
+        if line[-1] != "\n":
             break  # torn: the write did not finish
-        text = raw.decode("utf-8", errors="surrogateescape")
+        reader.offset += len(line if line.isascii() else line.encode("utf-8", "surrogateescape"))
+        text = line[:-1]
         mark = text.rstrip(" ")
-        if mark == "105":
+        if mark == BEGIN:
             reader.begin(number)
-        elif mark == "106":
-            reader.end(number, offset)
+        elif mark == END:
+            reader.end(number)
         else:
-            reader.operation(number, offset, text)
-    return Loaded(reader.committed, reader.good, reader.transactions)
+            reader.operation(number, text)
+    return End(reader.good, reader.transactions)
+
+
+def load(data: bytes) -> Loaded:
+    """Read a whole log that is in memory, as `read` does.
+
+    Raises:
+        DamageError: As `read`.
+    """
+    operations: list[Operation] = []
+    with io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", "\n") as lines:
+        return Loaded(operations, *read(lines, operations.append))

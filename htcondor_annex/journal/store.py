@@ -3,289 +3,299 @@
 What changes while the disk is busy shares the next write and the next fdatasync. All is called
 from one thread, the event loop; the disk is waited for in another.
 
-A new annex is not there until its commit returns. Later changes of an annex are never lost to a
-full disk: they stand in memory, are written when there is room, and after a crash in between the
-steps are repeated from what the journal has, which changes nothing in AWS.
+A new annex is not there until its commit returns; nor is a change that must be on the disk. Other
+changes are never lost to a full disk: they stand in memory, are written when there is room, and
+after a crash in between the steps are repeated from what the journal has, which changes nothing in
+AWS. An annex that is over goes to the history first, and out of the journal then.
 """
 
 import asyncio
 import logging
-import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from htcondor_annex.annex import Annex
-from htcondor_annex.errors import JournalError
-from htcondor_annex.journal import attributes, classadlog
-from htcondor_annex.journal.classadlog import Operation
-from htcondor_annex.journal.logfile import LogFile
+from htcondor_annex.errors import JournalError, RequestError
+from htcondor_annex.journal.ads import ads_of, block
+from htcondor_annex.journal.disk import Disk
+from htcondor_annex.journal.history import HistoryFile
+from htcondor_annex.journal.ondisk import OnDisk, Written
+from htcondor_annex.journal.quoting import Quoting
 
-__all__ = ["FileJournal", "Quoting", "ads_of"]
+__all__ = ["FileJournal", "HistoryFile", "Quoting", "ads_of"]
 
 _log = logging.getLogger(__name__)
 
-_DAEMON_KEY = "annexd"
-_DAEMON_TYPE = "Annexd"
-_MYTYPE = "MyType"
-_COMPACT_BYTES = 4 * 1024 * 1024
 _RETRY_SECONDS = 2.0
 
-Ad = dict[str, str]
-"""Attribute to expression's text; MyType as it stands."""
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """One change that somebody waits for.
 
-class Quoting:
-    """How texts become ClassAd strings, and back: the bindings' own way, passed in."""
+    Attributes:
+        block: The annex as the journal is to have it.
+        before: What stood in memory; None for an annex that is new.
+        refusable: Whether the change is taken back when it cannot be written.
+    """
 
-    def __init__(self, quote: Callable[[str], str], unquote: Callable[[str], str]) -> None:
-        """Hold the two functions."""
-        self.quote = quote
-        self.unquote = unquote
-
-    def ad(self, annex: Annex) -> Ad:
-        """Return an annex as an ad's text."""
-        return {
-            _MYTYPE: attributes.MYTYPE,
-            **{
-                name: str(value) if isinstance(value, int) else self.quote(value)
-                for name, value in attributes.to_attributes(annex).items()
-            },
-        }
-
-    def annex(self, ad: Mapping[str, str]) -> Annex:
-        """Return an ad's annex; raises KeyError or ValueError if it is none."""
-        return attributes.from_attributes(
-            {
-                name: self.unquote(text) if text.startswith('"') else int(text)
-                for name, text in ad.items()
-                if text.startswith('"') or text.lstrip("-").isdecimal()
-            }
-        )
-
-
-def ads_of(operations: Iterable[Operation]) -> dict[str, Ad]:
-    """Return the ads that a log's operations leave. Pure."""
-    ads: dict[str, Ad] = {}
-    for operation in operations:
-        match operation:
-            case classadlog.SetAttribute(key, name, expression):
-                ads.setdefault(key, {})[name] = expression
-            case classadlog.NewClassAd(key, mytype, _):
-                ads.setdefault(key, {})[_MYTYPE] = mytype
-            case classadlog.DestroyClassAd(key):
-                ads.pop(key, None)
-            case classadlog.DeleteAttribute(key, name):
-                ads.get(key, {}).pop(name, None)
-    return ads
-
-
-def changes(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[Operation]:
-    """Return what turns one ad into another; an empty ad is none. Pure."""
-    if not after:
-        return [classadlog.DestroyClassAd(key)] if before else []
-    made: list[Operation] = [] if before else [classadlog.NewClassAd(key, after[_MYTYPE])]
-    made += [
-        classadlog.SetAttribute(key, name, text)
-        for name, text in after.items()
-        if name != _MYTYPE and before.get(name) != text
-    ]
-    made += [classadlog.DeleteAttribute(key, name) for name in before if name not in after]
-    return made
+    key: str
+    after: Annex
+    block: bytes
+    before: Annex | None
+    refusable: bool
+    done: asyncio.Future[None]
 
 
 class FileJournal:
-    """The journal on the disk; use `open`."""
+    """The journal on the disk; use `open`.
 
-    def __init__(self, file: LogFile, quoting: Quoting, ads: dict[str, Ad], sequence: int) -> None:
-        """Take up what was loaded."""
-        self._file = file
+    Attributes:
+        annexd_id: The daemon's own UUID, as long-lived as the journal.
+    """
+
+    def __init__(self, on_disk: OnDisk, quoting: Quoting) -> None:
+        """Take up what was found."""
+        self._on_disk = on_disk
         self._quoting = quoting
-        self._on_disk = ads
-        self._sequence = sequence
-        self._annexes = {
-            key: quoting.annex(ad)
-            for key, ad in ads.items()
-            if ad.get(_MYTYPE) == attributes.MYTYPE
-        }
-        self.annexd_id = quoting.unquote(ads[_DAEMON_KEY]["AnnexdID"])
-        self._dirty: dict[str, None] = {}
-        self._waiters: list[asyncio.Future[None]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._annexes = on_disk.annexes
+        self._over = on_disk.over
+        self.annexd_id = on_disk.annexd_id
+        self._disk = Disk()
+        self._commits: list[_Commit] = []
+        self._dirty: dict[str, None] = {}  # keys of which the disk has something else
+        self._busy = self._closed = False
+        self._try_history = bool(self._over)
+        self._idle: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._failing = False
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._failing: set[str] = set()
 
     @classmethod
-    def open(cls, path: str, quoting: Quoting) -> Self:
+    def open(cls, path: str, quoting: Quoting, history: HistoryFile | None = None) -> Self:
         """Open a journal, made if there is none; blocking.
+
+        Args:
+            path: Its file.
+            quoting: How texts become ClassAd strings.
+            history: Where annexes go that are over; None is a file beside the journal.
 
         Raises:
             JournalHeldError: If another daemon holds it.
-            JournalError: If it cannot be read, or is damaged, naming the line.
+            JournalError: If it cannot be read, or is damaged (naming the line), or is new and
+                cannot be written.
         """
-        file = LogFile.open(path)
-        try:
-            data = file.read()
-            loaded = classadlog.load(data)
-            if loaded.good < len(data):
-                _log.warning(
-                    "%s: the last %d bytes were never committed, and are dropped",
-                    path,
-                    len(data) - loaded.good,
-                )
-            ads = ads_of(loaded.operations)
-            sequence = max(
-                (
-                    operation.number
-                    for operation in loaded.operations
-                    if isinstance(operation, classadlog.HistoricalSequenceNumber)
-                ),
-                default=0,
-            )
-            ads.setdefault(
-                _DAEMON_KEY,
-                {_MYTYPE: _DAEMON_TYPE, "AnnexdID": quoting.quote(str(uuid.uuid4()))},
-            )
-            journal = cls(file, quoting, ads, sequence)
-            journal._compact()
-        except classadlog.DamageError as damage:
-            file.close()
-            raise JournalError(
-                f"the journal {path} is damaged: {damage}",
-                advice="Nothing was changed. Keep a copy, then mend or remove that line; what "
-                "stands behind it counts.",
-            ) from damage
-        except (KeyError, ValueError) as error:
-            file.close()
-            raise JournalError(f"the journal {path} holds what is no annex: {error!r}") from error
-        except JournalError:
-            file.close()
-            raise
-        return journal
+        return cls(OnDisk(path, quoting, history or HistoryFile(path + ".history")), quoting)
+
+    def start(self) -> None:
+        """Try again, from now on, what could not be written at open; in the event loop."""
+        if self._over:
+            self._try_later()
+
+    # -- reading -------------------------------------------------------------------------------
 
     def get(self, annex_id: str) -> Annex | None:
-        """Return the annex of that id, or None."""
+        """Return the annex of that id, or None if there is none, or it is over."""
         return self._annexes.get(annex_id)
 
     def annexes(self) -> Sequence[Annex]:
-        """Return all annexes, the oldest first."""
+        """Return all annexes that are not over, the oldest first."""
         return tuple(self._annexes.values())
 
-    async def put(self, annex: Annex) -> None:
+    def recent(self) -> Sequence[Annex]:
+        """Return the annexes that ended lately, the oldest first."""
+        return tuple(self._on_disk.history.recent)
+
+    # -- changing ------------------------------------------------------------------------------
+
+    async def put(self, annex: Annex, *, must: bool = False) -> None:
         """Keep the annex as it now stands.
 
+        Args:
+            annex: New, or changed.
+            must: Refuse a change that cannot be written. A new annex always is; any other change
+                stays in memory and is written later.
+
         Raises:
-            JournalError: If the annex is new and cannot be written: it is not there then.
+            JournalError: If it is refused: what was before stands (but a change that came after
+                it and has not been refused stays).
+            RequestError: If it holds a text that no ClassAd can.
         """
         key = annex.identity.id
-        new = key not in self._annexes
+        text = self._block(annex)
+        before = self._annexes.get(key)
         self._annexes[key] = annex
-        try:
-            await self._commit(key)
-        except JournalError:
-            if new:
-                del self._annexes[key]
-                raise
+        await self._commit(key, annex, text, before, refusable=must or before is None)
 
-    async def remove(self, annex_id: str) -> None:
-        """Forget an annex of which nothing is left in AWS."""
-        if self._annexes.pop(annex_id, None) is not None:
-            try:
-                await self._commit(annex_id)
-            except JournalError:
-                return  # written later; until then a restart looks at it once more
+    async def retire(self, annex: Annex) -> None:
+        """Bring an annex that is over to the history, and then out of the journal.
+
+        If the history cannot be written, the annex stays in the journal, and that is tried again.
+
+        Args:
+            annex: As it ended; nothing is left of it in AWS. One that is not in the journal is
+                let be.
+
+        Raises:
+            ValueError: If it is not over; that is a defect of ours.
+        """
+        key = annex.identity.id
+        if not annex.over:
+            raise ValueError(f"annex {key} is {annex.state}, and not over")
+        text = self._block(annex)
+        if self._annexes.pop(key, None) is None:
+            return
+        self._over[key] = annex
+        self._on_disk.history.recent.append(annex)
+        self._try_history = True
+        await self._commit(key, annex, text, annex, refusable=False)
 
     async def close(self) -> None:
-        """Write what is left, and let go of the file."""
+        """Write what is left, and let go of the files."""
         if self._retry is not None:
             self._retry.cancel()
-        if self._writer is not None:
-            await self._writer
-        self._disk.shutdown()
-        self._file.close()
+        self._try_history = bool(self._over)
+        if self._dirty or self._over:
+            self._begin()
+        self._closed = True
+        while self._busy:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+        if self._retry is not None:
+            self._retry.cancel()
+        closed = asyncio.get_running_loop().create_future()
+        self._disk.do(self._on_disk.close, closed.set_result)
+        if isinstance(outcome := await closed, Exception):
+            raise outcome
+        self._disk.stop()
 
-    async def _commit(self, key: str) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+    # -- the disk ------------------------------------------------------------------------------
+
+    def _block(self, annex: Annex) -> bytes:
+        try:
+            return block(annex.identity.id, self._quoting.ad(annex))
+        except ValueError as error:
+            raise RequestError(
+                f"the annex {annex.identity.name!r} holds a text that the journal cannot: {error}"
+            ) from error
+
+    async def _commit(
+        self, key: str, after: Annex, text: bytes, before: Annex | None, *, refusable: bool
+    ) -> None:
+        if self._closed:
+            raise JournalError("the journal is closed")
+        done = asyncio.get_running_loop().create_future()
+        self._commits.append(_Commit(key, after, text, before, refusable, done))
         self._dirty[key] = None
-        self._waiters.append(done)
-        if self._writer is None or self._writer.done():
-            self._writer = loop.create_task(self._write_all())
+        self._begin()
         await done
 
-    def _text(self, keys: Iterable[str]) -> tuple[str, dict[str, Ad]]:
-        """Return the transactions that bring these keys up to date, and the ads they leave."""
-        texts: list[str] = []
-        after: dict[str, Ad] = {}
-        for key in keys:
-            annex = self._annexes.get(key)
-            after[key] = {} if annex is None else self._quoting.ad(annex)
-            operations = changes(key, self._on_disk.get(key, {}), after[key])
-            if operations:
-                texts.append(classadlog.encode_transaction(operations))
-        return "".join(texts), after
+    def _begin(self) -> None:
+        """Write soon, together with what else comes until then."""
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._write)
 
-    async def _write_all(self) -> None:
-        """Write whatever waits, until nothing does."""
-        loop = asyncio.get_running_loop()
-        while self._waiters:
-            keys, waiters = self._dirty, self._waiters
-            self._dirty, self._waiters = {}, []
-            text, after = self._text(keys)
-            try:
-                if text:
-                    await loop.run_in_executor(self._disk, self._file.append, text.encode())
-                    self._settle(after)
-                    if self._file.length > _COMPACT_BYTES:
-                        await loop.run_in_executor(self._disk, self._compact)
-            except JournalError as error:
-                self._fail(keys, waiters, error)
-                continue
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            if self._failing:
-                self._failing = False
-                _log.info("the journal can be written again")
+    def _stands(self, key: str) -> Annex | None:
+        return self._annexes.get(key) or self._over.get(key)
 
-    def _settle(self, after: Mapping[str, Ad]) -> None:
-        for key, ad in after.items():
-            if ad:
-                self._on_disk[key] = ad
-            else:
-                self._on_disk.pop(key, None)
+    def _now(self, key: str) -> bytes:
+        annex = self._stands(key)
+        return b"" if annex is None else self._block(annex)
 
-    def _fail(
-        self, keys: Iterable[str], waiters: Iterable[asyncio.Future[None]], error: JournalError
+    def _write(self) -> None:
+        commits, self._commits = self._commits, []
+        keys, self._dirty = self._dirty, {}
+        over = list(self._over.values()) if self._try_history else []
+        self._try_history = False
+        ready = {one.key: one.block for one in commits if self._stands(one.key) is one.after}
+        wanted = {key: ready[key] if key in ready else self._now(key) for key in keys}
+        then = {}
+        for annex in over:
+            # One of the same id may have been found in AWS later, and taken up.
+            back = self._annexes.get(annex.identity.id)
+            then[annex.identity.id] = b"" if back is None else self._block(back)
+        self._disk.do(
+            partial(self._on_disk.write, wanted, over, then),
+            partial(self._written, commits, keys, over),
+        )
+
+    def _written(
+        self,
+        commits: Sequence[_Commit],
+        keys: dict[str, None],
+        over: Sequence[Annex],
+        outcome: Written | Exception,
     ) -> None:
-        if not self._failing:
-            self._failing = True
+        if isinstance(outcome, Exception):
+            _log.error("writing the journal: a defect", exc_info=outcome)
+            outcome = Written(False, None, JournalError(f"the journal fails: {outcome!r}"))  # noqa: FBT003  (a field)
+        if outcome.in_history:
+            for annex in over:
+                del self._over[annex.identity.id]
+                keys[annex.identity.id] = None
+        if over:
+            self._say("the history", outcome.history_error)
+        self._say("the journal", outcome.error)
+        if outcome.error is None:
+            for commit in commits:
+                if not commit.done.done():
+                    commit.done.set_result(None)
+        else:
+            self._dirty = {**keys, **self._dirty}
+            for commit in reversed(commits):
+                self._refuse(commit, outcome.error)
+        if outcome.error or self._over:
+            self._try_later()
+        self._go_on()
+
+    def _go_on(self, *, may_compact: bool = True) -> None:
+        """Do what waits for the disk, if anything does."""
+        self._busy = False
+        if self._commits:
+            self._begin()
+        elif may_compact and self._on_disk.wants_compaction:
+            self._busy = True
+            self._disk.do(self._on_disk.compact, self._compacted)
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _compacted(self, outcome: object) -> None:
+        if isinstance(outcome, Exception):
+            _log.error("compacting the journal: a defect", exc_info=outcome)
+        self._go_on(may_compact=False)
+
+    def _refuse(self, commit: _Commit, error: JournalError) -> None:
+        """Take a change back that was not written; or let it stand, to be written later."""
+        if commit.refusable:
+            if commit.before is None:
+                self._annexes.pop(commit.key, None)
+            elif self._annexes.get(commit.key) is commit.after:
+                self._annexes[commit.key] = commit.before
+        if commit.done.done():
+            return
+        if commit.refusable:
+            commit.done.set_exception(JournalError(error.message, advice=error.advice))
+        else:
+            commit.done.set_result(None)
+
+    def _say(self, what: str, error: JournalError | None) -> None:
+        """Log once that something fails, and once that it does no more."""
+        if error is not None and what not in self._failing:
+            self._failing.add(what)
             _log.error("%s", error)
-        self._dirty.update(dict.fromkeys(keys))
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-        if self._retry is None:
+        elif error is None and what in self._failing:
+            self._failing.discard(what)
+            _log.info("%s can be written again", what)
+
+    def _try_later(self) -> None:
+        if self._retry is None and not self._closed:
             loop = asyncio.get_running_loop()
             self._retry = loop.call_later(_RETRY_SECONDS, self._try_again)
 
     def _try_again(self) -> None:
         self._retry = None
-        if self._dirty and (self._writer is None or self._writer.done()):
-            loop = asyncio.get_running_loop()
-            nobody: asyncio.Future[None] = loop.create_future()
-            nobody.add_done_callback(lambda future: future.exception())
-            self._waiters.append(nobody)
-            self._writer = loop.create_task(self._write_all())
-
-    def _compact(self) -> None:
-        """Write the whole state in place of the log; blocking."""
-        operations: list[Operation] = [
-            classadlog.HistoricalSequenceNumber(self._sequence + 1, int(time.time()))
-        ]
-        for key, ad in list(self._on_disk.items()):
-            operations += changes(key, {}, ad)
-        self._file.replace("".join(map(classadlog.encode, operations)).encode())
-        self._sequence += 1
+        self._try_history = bool(self._over)
+        if self._dirty or self._over:
+            self._begin()

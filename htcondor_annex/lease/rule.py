@@ -4,20 +4,35 @@ Source: EventBridge API reference, PutRule and PutTargets; the rule's form is th
 """
 
 import json
+import re
 from typing import Any
 
 from htcondor_annex import tags
 from htcondor_annex.annex import Identity, Lease
 
-__all__ = ["SCHEDULE", "put_rule_parameters", "put_targets_parameters", "rule_name"]
+__all__ = [
+    "PREFIX",
+    "SCHEDULE",
+    "annex_of",
+    "put_rule_parameters",
+    "put_targets_parameters",
+    "rule_name",
+]
 
 SCHEDULE = "rate(5 minutes)"
-_PREFIX = "htcondor-annex-"
+PREFIX = "htcondor-annex-"
+_NAME = re.compile(PREFIX + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
 
 
 def rule_name(annex_id: str) -> str:
     """Return the name of an annex's rule; its one target has the same id."""
-    return _PREFIX + annex_id
+    return PREFIX + annex_id
+
+
+def annex_of(name: str) -> str | None:
+    """Return the annex whose rule has this name, or None if it is no annex's."""
+    match = _NAME.fullmatch(name)
+    return match[1] if match else None
 
 
 def put_rule_parameters(identity: Identity, lease: Lease) -> dict[str, Any]:

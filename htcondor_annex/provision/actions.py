@@ -3,26 +3,31 @@
 Every undo may be repeated, counts what is already gone as undone, and looks afterwards.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
+from typing import Any
 
 from htcondor_annex import tags
 from htcondor_annex.annex import Annex, StepName
 from htcondor_annex.aws import codes
 from htcondor_annex.errors import AwsError
+from htcondor_annex.inventory import look
+from htcondor_annex.inventory.look import Caller
+from htcondor_annex.inventory.seen import Fleet, Instance
 from htcondor_annex.lease import rule
 
-__all__ = ["Caller", "do", "undo"]
+__all__ = ["Caller", "Undone", "do", "undo"]
 
-_GONE = frozenset({"cancelled", "cancelled_running", "cancelled_terminating"})
 _USABLE = frozenset({"Active", "Inactive"})  # Inactive: idle for weeks, wakes at the next call
+_IDS_A_CALL = 500
+"""CreateTags takes 1000 resources; of TerminateInstances AWS advises batches of that order."""
 
 
-class Caller(Protocol):
-    """Makes calls to AWS; see `aws.clients.Calls`."""
+class Undone(Enum):
+    """What a look after an undo showed."""
 
-    def call(self, service: str, action: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Make one call; raises AwsError."""
+    SEEN = "AWS shows that it has gone"
+    UNSEEN = "AWS shows nothing, which a moment after a call is no proof"
 
 
 def _refused(message: str, code: str, *, retryable: bool = False, advice: str = "") -> AwsError:
@@ -70,7 +75,15 @@ def _raise_failed_entries(answer: Mapping[str, Any], action: str) -> None:
 
 def _put_targets(annex: Annex, aws: Caller) -> None:
     parameters = rule.put_targets_parameters(annex.identity, annex.lease)
-    _raise_failed_entries(aws.call("events", "PutTargets", **parameters), "PutTargets")
+    try:
+        answer = aws.call("events", "PutTargets", **parameters)
+    except AwsError as error:
+        if error.aws_code not in codes.NOT_FOUND:
+            raise
+        # Not seen yet, or taken away by someone: the rule is put again, and then the target.
+        _put_rule(annex, aws)
+        answer = aws.call("events", "PutTargets", **parameters)
+    _raise_failed_entries(answer, "PutTargets")
 
 
 def _request_spot_fleet(annex: Annex, aws: Caller) -> str:
@@ -83,15 +96,61 @@ def _request_spot_fleet(annex: Annex, aws: Caller) -> str:
     return fleet
 
 
+def _own_instances(annex: Annex, aws: Caller, fleets: Collection[str]) -> list[Instance]:
+    """Return what lives of the annex: by its own tag, or by its fleets' where it has none."""
+    tagged = look.instances(aws, tags.ANNEX_ID, annex.identity.id, lambda marks: marks.annex_id)
+    untagged = [] if not fleets else look.instances_of_fleets(aws, fleets)
+    found = {one.id: one for one in (*tagged, *untagged)}
+    return [one for one in found.values() if one.alive]
+
+
+def _in_parts(
+    aws: Caller, action: str, name: str, ids: Sequence[str], **parameters: object
+) -> None:
+    """Make a call for many ids; one unknown id fails a call whole, so its parts are tried."""
+    waiting = [list(ids[start : start + _IDS_A_CALL]) for start in range(0, len(ids), _IDS_A_CALL)]
+    while waiting:
+        some = waiting.pop()
+        try:
+            aws.call("ec2", action, **{name: some}, **parameters)
+        except AwsError as error:
+            if error.aws_code not in codes.UNKNOWN_INSTANCE:
+                raise
+            middle = len(some) // 2
+            waiting += [some[:middle], some[middle:]] if middle else []
+
+
+def _put_tags(annex: Annex, aws: Caller) -> None:
+    """Bring the tag that tells the lease's end up to date on all that carries it."""
+    pairs = tags.pairs(tags.expiry(annex.lease))
+    fleets = [] if annex.capacity_id is None else [annex.capacity_id]
+    if fleets:
+        try:
+            aws.call("ec2", "CreateTags", Resources=fleets, Tags=pairs)
+        except AwsError as error:
+            # A fleet just made may not be seen by every part of EC2 yet.
+            error.retryable = error.retryable or error.aws_code in codes.NOT_FOUND
+            raise
+    late = [
+        one.id
+        for one in _own_instances(annex, aws, fleets)
+        if one.marks.expires != annex.lease.expires
+    ]
+    _in_parts(aws, "CreateTags", "Resources", late, Tags=pairs)
+    arn = aws.call("events", "DescribeRule", Name=rule.rule_name(annex.identity.id)).get("Arn")
+    aws.call("events", "TagResource", ResourceARN=arn, Tags=pairs)
+
+
 _DO: Mapping[StepName, Callable[[Annex, Caller], str | None]] = {
     StepName.CHECK_LEASE_FUNCTION: _check_lease_function,
     StepName.PUT_RULE: _put_rule,
     StepName.PUT_TARGETS: _put_targets,
     StepName.REQUEST_SPOT_FLEET: _request_spot_fleet,
+    StepName.PUT_TAGS: _put_tags,
 }
 
 
-def _remove_targets(annex: Annex, aws: Caller) -> None:
+def _remove_targets(annex: Annex, aws: Caller) -> Undone:
     name = rule.rule_name(annex.identity.id)
     try:
         answer = aws.call("events", "RemoveTargets", Rule=name, Ids=[name])
@@ -100,9 +159,10 @@ def _remove_targets(annex: Annex, aws: Caller) -> None:
             raise
     else:
         _raise_failed_entries(answer, "RemoveTargets")
+    return Undone.SEEN
 
 
-def _delete_rule(annex: Annex, aws: Caller) -> None:
+def _delete_rule(annex: Annex, aws: Caller) -> Undone:
     name = rule.rule_name(annex.identity.id)
     try:
         aws.call("events", "DeleteRule", Name=name)
@@ -111,54 +171,58 @@ def _delete_rule(annex: Annex, aws: Caller) -> None:
         if error.aws_code not in codes.NOT_FOUND:
             raise
     else:
-        raise _refused(f"the rule {name} is still there", "StillThere", retryable=True)
+        raise _still_there(f"the rule {name} is still there")
+    return Undone.SEEN
 
 
-def _fleets(aws: Caller, **asked: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Return Spot Fleet requests, every page of them."""
-    found: list[dict[str, Any]] = []
-    page: dict[str, Any] = {}
-    while True:
-        answer = aws.call("ec2", "DescribeSpotFleetRequests", **asked, **page)
-        found += answer.get("SpotFleetRequestConfigs", [])
-        if not answer.get("NextToken"):
-            return found
-        page = {"NextToken": answer["NextToken"]}
+def _still_there(message: str) -> AwsError:
+    return _refused(message, "StillThere", retryable=True)
 
 
-def _is_of(fleet: Mapping[str, Any], annex: Annex) -> bool:
-    """Tell whether a fleet is the annex's: its id if we know it, else its tag, by equality."""
+def _own_fleets(annex: Annex, aws: Caller) -> list[Fleet]:
+    """Return the annex's fleets: by their tag, in equality; and the one whose id we know."""
     if annex.capacity_id is not None:
-        return bool(fleet.get("SpotFleetRequestId") == annex.capacity_id)
-    return {"Key": tags.ANNEX_ID, "Value": annex.identity.id} in fleet.get("Tags", [])
-
-
-def _cancel_fleet(annex: Annex, aws: Caller) -> None:
-    known = {} if annex.capacity_id is None else {"SpotFleetRequestIds": [annex.capacity_id]}
-
-    def alive() -> list[str]:
         try:
-            fleets = _fleets(aws, **known)
+            return look.fleets(aws, [annex.capacity_id])
         except AwsError as error:
-            if known and error.aws_code in codes.NOT_FOUND:
-                return []
-            raise
-        return [
-            fleet["SpotFleetRequestId"]
-            for fleet in fleets
-            if _is_of(fleet, annex) and fleet.get("SpotFleetRequestState") not in _GONE
-        ]
-
-    fleets = [annex.capacity_id] if annex.capacity_id is not None else alive()
-    if fleets:
-        aws.call(
-            "ec2", "CancelSpotFleetRequests", SpotFleetRequestIds=fleets, TerminateInstances=True
-        )
-    if left := alive():
-        raise _refused(f"still not cancelled: {', '.join(left)}", "StillThere", retryable=True)
+            if error.aws_code not in codes.NOT_FOUND:
+                raise
+            return []
+    return [one for one in look.fleets(aws) if one.marks.annex_id == annex.identity.id]
 
 
-_UNDO: Mapping[StepName, Callable[[Annex, Caller], None]] = {
+def _cancel(aws: Caller, ids: list[str]) -> None:
+    answer = aws.call(
+        "ec2", "CancelSpotFleetRequests", SpotFleetRequestIds=ids, TerminateInstances=True
+    )
+    for one in answer.get("UnsuccessfulFleetRequests", []):
+        code = str((one.get("Error") or {}).get("Code", "Unknown"))
+        if code not in codes.NOT_CANCELLABLE | codes.NOT_FOUND:
+            raise _refused(
+                f"AWS refused to cancel {one.get('SpotFleetRequestId')}: {code}",
+                code,
+                retryable=True,
+            )
+
+
+def _cancel_fleet(annex: Annex, aws: Caller) -> Undone:
+    """Cancel the fleet first, or it would replace its instances; then end those that are left."""
+    known = [annex.capacity_id] if annex.capacity_id is not None else None
+    to_cancel = known or [one.id for one in _own_fleets(annex, aws) if not one.cancelled]
+    if to_cancel:
+        _cancel(aws, to_cancel)
+    fleets = _own_fleets(annex, aws)
+    if left := [one.id for one in fleets if not one.cancelled]:
+        raise _still_there(f"still not cancelled: {', '.join(left)}")
+    instances = _own_instances(annex, aws, {one.id for one in fleets} | {*(known or ())})
+    if instances:
+        # AWS ends them with their fleet, unless someone cancelled it and let them run.
+        _in_parts(aws, "TerminateInstances", "InstanceIds", [one.id for one in instances])
+        raise _still_there(f"{len(instances)} instances are still there")
+    return Undone.SEEN if fleets else Undone.UNSEEN
+
+
+_UNDO: Mapping[StepName, Callable[[Annex, Caller], Undone]] = {
     StepName.PUT_RULE: _delete_rule,
     StepName.PUT_TARGETS: _remove_targets,
     StepName.REQUEST_SPOT_FLEET: _cancel_fleet,
@@ -177,10 +241,10 @@ def do(step: StepName, annex: Annex, aws: Caller) -> str | None:
     return _DO[step](annex, aws)
 
 
-def undo(step: StepName, annex: Annex, aws: Caller) -> None:
-    """Undo one step and see that it is undone; blocking, may be repeated.
+def undo(step: StepName, annex: Annex, aws: Caller) -> Undone:
+    """Undo one step and look whether it is undone; blocking, may be repeated.
 
     Raises:
-        AwsError: If something of it is left.
+        AwsError: If something of it is left, or AWS would not tell.
     """
-    _UNDO[step](annex, aws)
+    return _UNDO[step](annex, aws)

@@ -1,4 +1,4 @@
-"""The sequence of provisioning as one table. Pure.
+"""The sequences of steps as tables: provisioning with its undoing, and a lease's update. Pure.
 
 The lease stands before any capacity is asked for. What does not need another's answer goes out
 together. Undoing goes in reverse.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from htcondor_annex.annex import StepName
 
-__all__ = ["STEPS", "Step", "all_done", "ready", "undo_order"]
+__all__ = ["STEPS", "UPDATE", "Step", "all_done", "ready", "undo_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ STEPS: Mapping[StepName, Step] = {
         ),
     )
 }
+"""Provisioning."""
+
+UPDATE: Sequence[StepName] = (StepName.PUT_TARGETS, StepName.PUT_TAGS)
+"""A new end of the lease, in this order: what the rule tells the lease function, then the tags.
+
+The function heeds the later of the two, so a crash between them ends nothing early; the daemon
+repeats both at its next start, for the journal holds the promise."""
 
 
 def ready(done: Collection[StepName], started: Collection[StepName]) -> list[StepName]:

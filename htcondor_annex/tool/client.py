@@ -7,22 +7,24 @@ the tool's start to the ID (docs/decisions/0008-tool-http.md).
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from htcondor_annex.errors import AnnexError, DaemonUnreachableError, ExitStatus, ReplyError
-from htcondor_annex.wire import ANNEXES_PATH
 
-__all__ = ["RemoteError", "SendError", "request_annex"]
+__all__ = ["BrokenOffError", "RemoteError", "SendError", "ask", "exchange"]
 
 _CONNECT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.05
+_COMEBACK_INTERVAL = 0.25
 _REPLY_SECONDS = 900.0  # far more than the daemon may take: every call of it has a time-out
-_MAX_LINE = 1024 * 1024
+_COMEBACK_SECONDS = 60.0  # condor_master starts a daemon that ended after 10 s, then 11, 13 ...
+_BUSY = "BusyError"
+_MAX_LINE = 16 * 1024 * 1024
 _MAX_HEAD = 8190
 _MOST_HEADERS = 64
 _HEAD = (
-    "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     "Content-Length: {length}\r\n\r\n"
 )
 
@@ -35,6 +37,10 @@ class SendError(AnnexError):
     retryable = True
 
 
+class BrokenOffError(ReplyError):
+    """The connection ended before the answer did: the daemon has gone, or is being restarted."""
+
+
 class RemoteError(AnnexError):
     """An error as the daemon told it."""
 
@@ -45,6 +51,7 @@ class RemoteError(AnnexError):
             problems=[str(problem) for problem in wire.get("problems", [])],
             advice=str(wire.get("advice", "")),
         )
+        self.told = str(wire.get("code", ""))
         self.retryable = bool(wire.get("retryable"))
         self.aws_may_have_acted = bool(wire.get("aws_may_have_acted"))
         try:
@@ -94,6 +101,8 @@ def _skip_head(answer: BinaryIO) -> None:
         ReplyError: If they are none.
     """
     status = answer.readline(_MAX_HEAD)
+    if not status:
+        raise BrokenOffError("the daemon's answer broke off before it began")
     if not status.startswith(b"HTTP/1."):
         raise ReplyError("the daemon's answer is no HTTP")
     for _ in range(_MOST_HEADERS):
@@ -101,27 +110,34 @@ def _skip_head(answer: BinaryIO) -> None:
         if line in {b"\r\n", b"\n"}:
             return
         if not line.endswith(b"\n"):
-            break
-    raise ReplyError(f"the daemon's answer broke off: {status.decode('latin-1').strip()}")
+            raise BrokenOffError("the daemon's answer broke off in its head")
+    raise ReplyError(
+        f"the daemon's answer has too many headers: {status.decode('latin-1').strip()}"
+    )
 
 
-def request_annex(path: str, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Ask for an annex and yield what happens: the objects described in `wire`.
+def exchange(
+    path: str, method: str, target: str, document: Mapping[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """Send one request and yield what happens: the objects described in `wire`.
 
     The request is HTTP/1.0, so that the answer is the body's lines until the daemon closes.
 
     Args:
         path: The daemon's socket.
-        request: The request object.
+        method: Such as `POST`.
+        target: The path of the request.
+        document: Its body, or None.
 
     Raises:
         DaemonUnreachableError: If nobody answers there.
         SendError: If the request could not be sent.
-        ReplyError: If the answer breaks off.
+        BrokenOffError: If the answer breaks off.
+        ReplyError: If it makes no sense.
         RemoteError: As the daemon told it.
     """
-    body = json.dumps(request).encode()
-    head = _HEAD.format(path=ANNEXES_PATH, length=len(body)).encode("ascii")
+    body = b"" if document is None else json.dumps(document).encode()
+    head = _HEAD.format(method=method, path=target, length=len(body)).encode("ascii")
     with _connect(path) as connection, connection.makefile("rb") as answer:
         try:
             connection.sendall(head + body)
@@ -135,4 +151,49 @@ def request_annex(path: str, request: Mapping[str, Any]) -> Iterator[dict[str, A
                     raise RemoteError(event["error"])
                 yield event
         except OSError as error:
-            raise ReplyError(f"the daemon's answer broke off: {error}") from error
+            raise BrokenOffError(f"the daemon's answer broke off: {error}") from error
+
+
+def ask(
+    path: str,
+    method: str,
+    target: str,
+    document: Mapping[str, Any] | None,
+    say: Callable[[Mapping[str, Any]], None],
+) -> dict[str, Any]:
+    """Send a request, again if the daemon goes away meanwhile, and return its last event.
+
+    Sending it again is safe: a new annex is asked for with a request token, by which the daemon
+    knows what it has been asked; changing a lease and ending an annex may be repeated.
+
+    Args:
+        path: The daemon's socket.
+        method: Such as `POST`.
+        target: The path of the request.
+        document: Its body, or None.
+        say: Hears every event but the last.
+
+    Raises:
+        AnnexError: As `exchange`, when there was no answer within a minute.
+    """
+    end, said = 0.0, ""
+    while True:
+        try:
+            for event in exchange(path, method, target, document):
+                if "annex" in event or "annexes" in event:
+                    return event
+                say(event)
+            raise BrokenOffError(  # noqa: TRY301  (it is handled like one that is heard of below)
+                "the daemon's answer ended too early",
+                advice="It may still be at work: `condor_annex status` tells.",
+            )
+        except (BrokenOffError, SendError, DaemonUnreachableError, RemoteError) as error:
+            never_there = isinstance(error, DaemonUnreachableError) and not end
+            refused = isinstance(error, RemoteError) and error.told != _BUSY
+            if never_there or refused or (end and time.monotonic() > end):
+                raise
+            end = end or time.monotonic() + _COMEBACK_SECONDS
+            if said != error.message:
+                said = error.message
+                say({"remark": f"{said}; asking again for {_COMEBACK_SECONDS:.0f} s"})
+        time.sleep(_COMEBACK_INTERVAL)

@@ -1,18 +1,18 @@
-"""`condor_annex [options] config.json`: asks annexd for an annex.
+"""`condor_annex`: asks annexd for an annex, for another end of its lease, its end, or how it is.
 
-Standard output gets the Spot Fleet request ID and nothing else; what happens goes to standard
-error, step by step.
+Of a new annex standard output gets the Spot Fleet request ID and nothing else; what happens goes to
+standard error, step by step.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from htcondor_annex.errors import AnnexError, ConfigError, ExitStatus, ReplyError, RequestError
-from htcondor_annex.tool.options import parse
+from htcondor_annex.errors import AnnexError, ConfigError, ExitStatus, RequestError
+from htcondor_annex.tool.options import CREATE, OFF, STATUS, UPDATE, parse
 
 __all__ = ["main"]
 
@@ -104,48 +104,118 @@ def _request(options: argparse.Namespace, param: Mapping[str, str]) -> dict[str,
     return {name: value for name, value in request.items() if value is not None}
 
 
-def _follow(events: Iterable[Mapping[str, Any]]) -> str:
-    """Tell what happens as it happens, and return the Spot Fleet request ID.
+def _tell(event: Mapping[str, Any]) -> None:
+    """Tell what happens as it happens."""
+    if "remark" in event:
+        _say(f"Note: {event['remark']}.")
+    elif "progress" in event:
+        progress = event["progress"]
+        text = f"{progress['step']}: {progress['what']} ({progress['seconds']:.2f} s)"
+        if progress["error"]:
+            text += f": {progress['error']}"
+        _say(text[:1].upper() + text[1:])
 
-    Raises:
-        ReplyError: If the events end before there is one.
-    """
-    for event in events:
-        if "remark" in event:
-            _say(f"Note: {event['remark']}.")
-        elif "progress" in event:
-            progress = event["progress"]
-            text = f"{progress['step']}: {progress['what']} ({progress['seconds']:.2f} s)"
-            _say(text[:1].upper() + text[1:])
-        elif "annex" in event:
-            annex = event["annex"]
-            from htcondor_annex.times import iso8601  # noqa: PLC0415  (as above)
 
-            _say(
-                f"Annex {annex['name']} ({annex['id']}) is active until "
-                f"{iso8601(annex['lease_expires'])}."
-            )
-            return str(annex["spot_fleet_request_id"])
-    raise ReplyError(
-        "the daemon's answer ended too early",
-        advice="It may still be at work: look at its log, ANNEXD_LOG.",
+def _when_of(annex: Mapping[str, Any], field: str) -> str:
+    from htcondor_annex.times import iso8601  # noqa: PLC0415  (as above)
+
+    value = annex.get(field)
+    return iso8601(value) if isinstance(value, int) else "-"
+
+
+_COLUMNS = ("NAME", "STATE", "INSTANCES", "LEASE ENDS", "ENDED", "SPOT FLEET", "ANNEX ID")
+
+
+def _row(annex: Mapping[str, Any]) -> tuple[str, ...]:
+    seen = annex.get("instances")
+    counts = "-" if seen is None else ", ".join(f"{n} {state}" for state, n in seen.items()) or "0"
+    return (
+        str(annex.get("name")),
+        str(annex.get("state")),
+        counts,
+        _when_of(annex, "lease_expires"),
+        _when_of(annex, "ended"),
+        str(annex.get("spot_fleet_request_id") or "-"),
+        str(annex.get("id")),
     )
+
+
+def _show(annexes: Sequence[Mapping[str, Any]]) -> None:
+    """Print annexes as a table, and below it what is wrong with any of them."""
+    rows = [_COLUMNS, *map(_row, annexes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())  # noqa: T201  (the tool's answer)
+    for annex in annexes:
+        for field, words in (("waiting_for", "waits for"), ("last_error", "last error")):
+            if annex.get(field):
+                print(f"{annex['name']}: {words}: {annex[field]}")  # noqa: T201  (as above)
+
+
+def _target(name: str) -> str:
+    from htcondor_annex.wire import ANNEXES_PATH  # noqa: PLC0415  (as above)
+
+    if not all(one.isalnum() or one in "._-" for one in name) or not name.isascii():
+        raise RequestError(f"no annex can be named {name!r}")
+    return f"{ANNEXES_PATH}/{name}"
+
+
+def _create(options: argparse.Namespace, param: Mapping[str, str], path: str) -> None:
+    from htcondor_annex.tool import client  # noqa: PLC0415  (as above)
+    from htcondor_annex.wire import ANNEXES_PATH  # noqa: PLC0415  (as above)
+
+    request = _request(options, param)
+    if options.debug:
+        _say(f"Socket: {path}")
+        _say(f"Request: { {name: value for name, value in request.items() if name != 'config'} }")
+    request["request_token"] = os.urandom(16).hex()
+    annex = client.ask(path, "POST", ANNEXES_PATH, request, _tell)["annex"]
+    _say(
+        f"Annex {annex['name']} ({annex['id']}) is {annex['state']} "
+        f"until {_when_of(annex, 'lease_expires')}."
+    )
+    print(annex["spot_fleet_request_id"])  # noqa: T201  (the tool's answer)
+
+
+def _update(options: argparse.Namespace, path: str) -> None:
+    from htcondor_annex.tool import client  # noqa: PLC0415  (as above)
+
+    change = {"lease_duration": options.lease_duration}
+    annex = client.ask(path, "PATCH", _target(options.annex_name), change, _tell)["annex"]
+    _say(f"Annex {annex['name']} ({annex['id']}) is {annex['state']}.")
+    print(f"Lease updated. It ends at {_when_of(annex, 'lease_expires')}.")  # noqa: T201  (as above)
+
+
+def _off(options: argparse.Namespace, path: str) -> None:
+    from htcondor_annex.tool import client  # noqa: PLC0415  (as above)
+
+    annex = client.ask(path, "DELETE", _target(options.annex_name), None, _tell)["annex"]
+    print(f"Annex {annex['name']} ({annex['id']}) has ended.")  # noqa: T201  (as above)
+
+
+def _status(options: argparse.Namespace, path: str) -> None:
+    from htcondor_annex.tool import client  # noqa: PLC0415  (as above)
+    from htcondor_annex.wire import ANNEXES_PATH  # noqa: PLC0415  (as above)
+
+    name = options.annex_name
+    query = "" if name is None else f"?name={_target(name).rpartition('/')[2]}"
+    annexes = client.ask(path, "GET", ANNEXES_PATH + query, None, _tell)["annexes"]
+    if name is not None and not annexes:
+        raise RequestError(f"you have no annex named {name!r}")
+    _show(annexes)
 
 
 def _run(options: argparse.Namespace) -> int:
     from htcondor_annex import condor, knobs  # noqa: PLC0415  (-help and -version do without)
-    from htcondor_annex.tool import client  # noqa: PLC0415  (as above)
 
     try:
         param = condor.Params()
-        request = _request(options, param)
         path = knobs.socket_path(param)
-        if options.debug:
-            _say(f"Socket: {path}")
-            _say(
-                f"Request: { {name: value for name, value in request.items() if name != 'config'} }"
-            )
-        print(_follow(client.request_annex(path, request)))  # noqa: T201  (the tool's answer)
+        if options.command == CREATE:
+            _create(options, param, path)
+        else:
+            {UPDATE: _update, OFF: _off, STATUS: _status}[options.command](options, path)
     except condor.CondorError as error:
         _say(f"condor_annex: {error}")
         return ExitStatus.LOCATE
@@ -156,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Returns:
-        The exit status: 0 only when the annex is active; see `errors.ExitStatus`.
+        The exit status: 0 only when it is done; see `errors.ExitStatus`.
     """
     options = parse(argv)
     try:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Never
 from htcondor_annex import __version__
 from htcondor_annex.errors import ExitStatus
 
-__all__ = ["FLAGS", "Flag", "parse"]
+__all__ = ["CREATE", "FLAGS", "OFF", "STATUS", "UPDATE", "USAGE", "Flag", "parse"]
 
 
 class Flag(NamedTuple):
@@ -43,7 +43,7 @@ FLAGS: tuple[Flag, ...] = (
         ("-lease-duration",),
         "lease_duration",
         "SECONDS",
-        "how long the annex may live (default: ANNEX_DEFAULT_LEASE_DURATION)",
+        "how long the annex may live from now (default: ANNEX_DEFAULT_LEASE_DURATION)",
         number=True,
     ),
     Flag(
@@ -60,7 +60,7 @@ FLAGS: tuple[Flag, ...] = (
         "how many units of capacity to ask for, instead of the file's TargetCapacity",
         number=True,
     ),
-    Flag(("-annex-name",), "annex_name", "NAME", "a name for the annex"),
+    Flag(("-annex-name",), "annex_name", "NAME", "the annex's name (`off` and `status`: or id)"),
     Flag(
         ("-valid-from",),
         "valid_from",
@@ -95,6 +95,23 @@ FLAGS: tuple[Flag, ...] = (
 )
 
 
+USAGE = (
+    "condor_annex [options] config.json\n"
+    "       condor_annex -annex-name NAME -lease-duration SECONDS\n"
+    "       condor_annex off -annex-name NAME\n"
+    "       condor_annex status [-annex-name NAME]"
+)
+CREATE, UPDATE, OFF, STATUS = "create", "update", "off", "status"
+# Who calls the tool by an alias gives his keys and his function to every command.
+_ALWAYS = {"access_key_file", "secret_key_file", "lease_function_arn", "debug"}
+_OWN = {
+    UPDATE: {"annex_name", "lease_duration"},
+    OFF: {"annex_name"},
+    STATUS: {"annex_name"},
+}
+_NEEDED = {UPDATE: {"annex_name", "lease_duration"}, OFF: {"annex_name"}, STATUS: set[str]()}
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with HTCondor's status for a wrong command line."""
 
@@ -120,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the table."""
     made = _Parser(
         prog="condor_annex",
-        usage="condor_annex [options] config.json",
+        usage=USAGE,
         description="Adds machines from AWS to the HTCondor pool, under a lease.",
         epilog="On success the Spot Fleet request ID, and nothing else, is on standard output.",
         add_help=False,
@@ -128,6 +145,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "config",
         metavar="config.json",
+        nargs="?",
         help="Spot Fleet configuration, as the AWS console exports it; - is standard input",
     )
     for flag in FLAGS:
@@ -148,5 +166,27 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; ends the process with status 1 when it is wrong."""
-    return parser().parse_args(argv)
+    """Read the command line; ends the process with status 1 when it is wrong.
+
+    Returns:
+        The flags' values, and `command`: what is to be done.
+    """
+    made = parser()
+    options = made.parse_args(argv)
+    if options.config in {OFF, STATUS}:
+        options.command = options.config
+    else:
+        options.command = UPDATE if options.config is None else CREATE
+    if options.command == CREATE:
+        return options
+    given = {flag.field for flag in FLAGS if getattr(options, flag.field) not in {None, False}}
+    command = options.command
+    if missing := sorted(_NEEDED[command] - given):
+        wanted = ", ".join("-" + field.replace("_", "-") for field in missing)
+        if command == UPDATE:
+            made.error(f"config.json is missing; to change an annex's lease, {wanted} is")
+        made.error(f"{command} needs {wanted}")
+    if strange := sorted(given - _OWN[command] - _ALWAYS):
+        found = ", ".join("-" + field.replace("_", "-") for field in strange)
+        made.error(f"{found} goes with config.json alone")
+    return options

@@ -115,7 +115,7 @@ def test_callers_who_are_silent_are_dropped(annexd: Annexd) -> None:
 
 
 def test_too_many_connections(annexd: Annexd) -> None:
-    """Beyond the limit a caller is told that the daemon is busy; then it serves on."""
+    """Beyond the limit the tool is told that the daemon is busy; it asks again until it is not."""
     idle = []
     try:
         for _ in range(MAX_CONNECTIONS + 8):
@@ -127,9 +127,8 @@ def test_too_many_connections(annexd: Annexd) -> None:
     finally:
         for caller in idle:
             caller.close()
-    assert ended.status == 5
     assert f"annexd has {MAX_CONNECTIONS} callers" in ended.err
-    assert annexd.ask(console_config()).status == 0
+    assert ended.status == 0
 
 
 def _list(annexd: Annexd, uid: int) -> list[dict[str, str]]:

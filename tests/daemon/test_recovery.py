@@ -30,7 +30,7 @@ def _kill_during(annexd: Annexd, cloud: LocalCloud, action: str, *arguments: str
     with subprocess.Popen(command, env=annexd.environment, stderr=subprocess.DEVNULL) as tool:
         wait_for(lambda: cloud.requests(action), action)
         annexd.stop(signal.SIGKILL)
-        tool.wait()
+        tool.kill()  # or it would ask the next daemon
     cloud.latency(0, action)
 
 

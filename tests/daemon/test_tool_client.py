@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from htcondor_annex.errors import AnnexError, ReplyError
-from htcondor_annex.tool.client import RemoteError, request_annex
+from htcondor_annex.tool.client import RemoteError, exchange
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/jsonl\r\n\r\n"
 
@@ -36,7 +36,7 @@ def _daemon(directory: Path, answer: bytes) -> Iterator[str]:
 
 def _ask(directory: Path, answer: bytes) -> list[dict[str, object]]:
     with _daemon(directory, answer) as path:
-        return list(request_annex(path, {"config": {}}))
+        return list(exchange(path, "POST", "/v1/annexes", {"config": {}}))
 
 
 def test_events_come_line_by_line(tmp_path: Path) -> None:

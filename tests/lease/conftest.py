@@ -75,6 +75,7 @@ class Annexes:
         """Request a fleet for an annex (or for none), and return its id."""
         config: dict[str, Any] = {
             "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
+            "Type": "request",  # as the daemon's own: one that maintains would replace instances
             "TargetCapacity": count,
             "LaunchSpecifications": [{"ImageId": "ami-12345678", "InstanceType": "m5.large"}],
         }

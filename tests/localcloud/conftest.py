@@ -22,6 +22,38 @@ def fleet_config(**changes: object) -> dict[str, Any]:
     }
 
 
+def request_fleet(ec2: Client, **changes: object) -> str:
+    """Request a fleet, and return its id."""
+    answer = ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config(**changes))
+    return str(answer["SpotFleetRequestId"])
+
+
+def fleet_of(ec2: Client, fleet: str) -> dict[str, Any]:
+    """Return a fleet as DescribeSpotFleetRequests describes it."""
+    answer = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])
+    described: dict[str, Any] = answer["SpotFleetRequestConfigs"][0]
+    return described
+
+
+def instances_of(ec2: Client, *filters: tuple[str, str]) -> dict[str, str]:
+    """Return the instances that pass filters (name, value): id to state."""
+    asked = [{"Name": name, "Values": [value]} for name, value in filters]
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=asked)
+    return {
+        instance["InstanceId"]: instance["State"]["Name"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
+def run(ec2: Client, **changes: object) -> list[str]:
+    """Run instances, one unless told otherwise, and return their ids."""
+    asked = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
+    made = ec2.run_instances(**{**asked, **changes})
+    return [instance["InstanceId"] for instance in made["Instances"]]
+
+
 @pytest.fixture
 def cloud(cloud_process: LocalCloud) -> LocalCloud:
     """An empty cloud."""

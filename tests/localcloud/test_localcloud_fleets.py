@@ -9,34 +9,29 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localcloud import LocalCloud
-from tests.localcloud.conftest import ROLE, Client, fleet_config
-
-
-def request(ec2: Client, **changes: object) -> str:
-    """Request a fleet; return its id."""
-    answer = ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config(**changes))
-    return str(answer["SpotFleetRequestId"])
+from tests.localcloud.conftest import ROLE, Client, fleet_config, request_fleet
 
 
 def test_the_same_token_gives_the_same_fleet(cloud: LocalCloud, ec2: Client) -> None:
     """A call that is repeated with its client token launches nothing more."""
     token = str(uuid.uuid4())
-    assert request(ec2, ClientToken=token) == request(ec2, ClientToken=token)
+    assert request_fleet(ec2, ClientToken=token) == request_fleet(ec2, ClientToken=token)
     assert len(cloud.contents().fleets) == 1
 
 
 def test_the_same_token_with_other_parameters_is_refused(cloud: LocalCloud, ec2: Client) -> None:
     """As AWS refuses it, and nothing is launched."""
-    request(ec2, ClientToken="token")
+    request_fleet(ec2, ClientToken="token")
     with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
-        request(ec2, ClientToken="token", TargetCapacity=3)
+        request_fleet(ec2, ClientToken="token", TargetCapacity=3)
     assert len(cloud.contents().fleets) == 1
 
 
 def test_no_token_or_another_gives_another_fleet(cloud: LocalCloud, ec2: Client) -> None:
     """Only equal tokens mean one request."""
     fleets = {
-        request(ec2, **token) for token in ({}, {}, {"ClientToken": "one"}, {"ClientToken": "two"})
+        request_fleet(ec2, **token)
+        for token in ({}, {}, {"ClientToken": "one"}, {"ClientToken": "two"})
     }
     assert len(cloud.contents().fleets) == len(fleets) == 4
 
@@ -44,18 +39,18 @@ def test_no_token_or_another_gives_another_fleet(cloud: LocalCloud, ec2: Client)
 def test_the_same_token_at_the_same_time_gives_one_fleet(cloud: LocalCloud, ec2: Client) -> None:
     """Calls that arrive together are told apart by nothing but their token."""
     with ThreadPoolExecutor(8) as pool:
-        fleets = set(pool.map(lambda _: request(ec2, ClientToken="token"), range(16)))
+        fleets = set(pool.map(lambda _: request_fleet(ec2, ClientToken="token"), range(16)))
     assert len(cloud.contents().fleets) == len(fleets) == 1
 
 
 def test_a_fleet_may_have_no_allocation_strategy(cloud: LocalCloud, ec2: Client) -> None:
     """AWS has a default for it."""
-    request(ec2)
+    request_fleet(ec2)
     assert len(cloud.contents().instances) == 2
 
 
 def test_a_fleet_is_described_as_it_was_requested(cloud: LocalCloud, ec2: Client) -> None:
-    """Every field comes back, those that moto drops as well."""
+    """Every field comes back, with FulfilledCapacity ("SpotFleetRequestConfigData")."""
     asked = fleet_config(
         ClientToken="token",
         Type="maintain",
@@ -74,7 +69,8 @@ def test_a_fleet_is_described_as_it_was_requested(cloud: LocalCloud, ec2: Client
         ],
     )
     ec2.request_spot_fleet(SpotFleetRequestConfig=asked)
-    assert asked == cloud.contents().fleets[0]["SpotFleetRequestConfig"]
+    described = cloud.contents().fleets[0]["SpotFleetRequestConfig"]
+    assert {**asked, "FulfilledCapacity": 2.0} == described
 
 
 def test_a_fleets_instances_carry_its_id_and_profile(cloud: LocalCloud, ec2: Client) -> None:
@@ -86,7 +82,7 @@ def test_a_fleets_instances_carry_its_id_and_profile(cloud: LocalCloud, ec2: Cli
         "InstanceType": "m5.large",
         "IamInstanceProfile": {"Arn": profile},
     }
-    fleet = request(ec2, LaunchSpecifications=[pool])
+    fleet = request_fleet(ec2, LaunchSpecifications=[pool])
     expected = ({"Key": "aws:ec2spot:fleet-request-id", "Value": fleet}, profile)
     assert [expected, expected] == [
         (instance["Tags"][0], instance["IamInstanceProfile"]["Arn"])
@@ -123,7 +119,7 @@ def test_all_overrides_of_a_template_are_pools(cloud: LocalCloud, ec2: Client) -
 
 def test_a_cancelled_fleet_stays_visible(cloud: LocalCloud, ec2: Client) -> None:
     """For DescribeSpotFleetRequests it is cancelled; its instances are gone."""
-    fleet = request(ec2)
+    fleet = request_fleet(ec2)
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     described = ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
     assert [one["SpotFleetRequestState"] for one in described] == ["cancelled"]
@@ -132,7 +128,7 @@ def test_a_cancelled_fleet_stays_visible(cloud: LocalCloud, ec2: Client) -> None
 
 def test_a_fleet_can_be_cancelled_without_its_instances(cloud: LocalCloud, ec2: Client) -> None:
     """They run on, and can be ended by themselves."""
-    fleet = request(ec2)
+    fleet = request_fleet(ec2)
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=False)
     ids = [instance["InstanceId"] for instance in cloud.contents().instances]
     assert len(ids) == 2
@@ -142,7 +138,7 @@ def test_a_fleet_can_be_cancelled_without_its_instances(cloud: LocalCloud, ec2: 
 
 def test_cancelling_what_cannot_be_is_reported(ec2: Client) -> None:
     """An unknown fleet and one cancelled already, each with AWS's code."""
-    fleet = request(ec2)
+    fleet = request_fleet(ec2)
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     answer = ec2.cancel_spot_fleet_requests(
         SpotFleetRequestIds=[fleet, "sfr-none"], TerminateInstances=True
@@ -167,7 +163,7 @@ def test_an_unknown_fleet_is_not_found(ec2: Client) -> None:
 
 def test_fleets_come_in_pages(cloud: LocalCloud, ec2: Client) -> None:
     """No page is larger than told, and together they hold all."""
-    fleets = {request(ec2) for _ in range(5)}
+    fleets = {request_fleet(ec2) for _ in range(5)}
     cloud.page_size(2)
     pages = list(ec2.get_paginator("describe_spot_fleet_requests").paginate())
     assert [len(page["SpotFleetRequestConfigs"]) for page in pages] == [2, 2, 1]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from localcloud import LocalCloud
-from localcloud.pool import Pool
+from localcloud.pool import Pool, wait_until
 from tests.pool.support import InPool
 from tests.support import SECRET_KEY
 
@@ -49,6 +49,24 @@ def test_a_key_file_out_of_the_users_reach_is_refused(annexd: InPool, cloud: Loc
     assert done.status != 0
     assert "Permission denied" in done.err
     assert cloud.contents().empty
+
+
+def test_an_annex_has_an_ad_while_it_lives(pool: Pool, annexd: InPool, cloud: LocalCloud) -> None:
+    """The pool sees an annex's state under MyType Annex; when it has ended, its ad is gone."""
+    assert cloud.endpoint
+    keys = annexd.write_keys(_HOME, "tester")
+    name = f"seen-{pool.node.name}-{annexd.pid()}"
+    done = annexd.ask("tester", keys, "-annex-name", name)
+    assert done.status == 0, done.err
+
+    def ads() -> list[str]:
+        query = ("-any", "-constraint", f'MyType == "Annex" && AnnexName == "{name}"')
+        return pool.ads(*query, "-af", "State", "Owner", "SpotFleetRequestID")
+
+    wait_until(lambda: ads() == [f"active tester {done.out.strip()}"], "ad of the annex")
+    off = annexd.node.run("condor_annex", "off", "-annex-name", name, user="tester")
+    assert f"Annex {name} " in off.out
+    wait_until(lambda: ads() == [], "end of the ad")
 
 
 def test_the_secret_is_in_no_log_of_the_pool(pool: Pool, annexd: InPool, cloud: LocalCloud) -> None:

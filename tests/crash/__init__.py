@@ -1,0 +1,1 @@
+"""The daemon is killed at every instant that counts, and at random ones."""
