@@ -1,9 +1,11 @@
-# Targets: demo, test, lint, format, templates, docs, bench, clean.
+# Targets: demo, test, soak, lint, format, templates, docs, bench, clean.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format templates docs bench clean
+MINUTES ?= 10
+
+.PHONY: demo test soak lint format templates docs bench clean
 
 $(VENV)/.localcloud: setup.py pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,6 +29,10 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Random faults, kills and restarts, with new seeds: make soak MINUTES=60
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.crash soak -minutes $(MINUTES) -workers 3
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

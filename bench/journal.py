@@ -18,12 +18,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench import figures
 from bench.figures import Aim, Spread
 from bench.rig import Installed, own_environment
 from htcondor_annex import condor
 from htcondor_annex.annex import Annex, AnnexState, Endpoints, Identity, Lease, Owner, StepName
+from htcondor_annex.journal.keptjson import KeptJson, json_text
 from htcondor_annex.journal.store import FileJournal, Quoting
 
 __all__ = ["run"]
@@ -54,13 +56,36 @@ os._exit(0)
 """
 
 
-def _annex(number: int) -> Annex:
-    """Return a new annex with parameters of the usual size."""
-    key = str(uuid.UUID(int=number * 0x9E3779B97F4A7C15 % 2**128))
+def _parameters(key: str, number: int) -> dict[str, Any]:
+    """Return an annex's parameters, of the usual size."""
+    role = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
     tags = [
         {"Key": f"htcondor:{name}", "Value": key}
         for name in ("annex-id", "annex-name", "annexd", "lease-expires")
     ]
+    return {
+        "IamFleetRole": role,
+        "AllocationStrategy": "priceCapacityOptimized",
+        "TargetCapacity": 4,
+        "ClientToken": key,
+        "ValidUntil": 1_800_600_000 + number,
+        "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": tags}],
+        "LaunchSpecifications": [
+            {
+                "ImageId": "ami-0123456789abcdef0",
+                "InstanceType": f"{family}.large",
+                "SubnetId": "subnet-0123456789abcdef0",
+                "WeightedCapacity": 1.0,
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": tags[:1]}],
+            }
+            for family in ("c6i", "m6i", "c5", "m5")
+        ],
+    }
+
+
+def _annex(number: int) -> Annex:
+    """Return a new annex."""
+    key = str(uuid.UUID(int=number * 0x9E3779B97F4A7C15 % 2**128))
     home = f"/home/user{number % 50}/.condor"
     return Annex(
         identity=Identity(key, f"annex-{number}", "4e7c3f0a-6f0e-4c6e-9c7e-0e1f6b1c2d3e"),
@@ -75,24 +100,7 @@ def _annex(number: int) -> Annex:
         access_key_file=f"{home}/access-key",
         secret_key_file=f"{home}/secret-key",
         client_token=key,
-        parameters={
-            "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
-            "AllocationStrategy": "priceCapacityOptimized",
-            "TargetCapacity": 4,
-            "ClientToken": key,
-            "ValidUntil": 1_800_600_000 + number,
-            "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": tags}],
-            "LaunchSpecifications": [
-                {
-                    "ImageId": "ami-0123456789abcdef0",
-                    "InstanceType": f"{family}.large",
-                    "SubnetId": "subnet-0123456789abcdef0",
-                    "WeightedCapacity": 1.0,
-                    "TagSpecifications": [{"ResourceType": "instance", "Tags": tags[:1]}],
-                }
-                for family in ("c6i", "m6i", "c5", "m5")
-            ],
-        },
+        parameters=KeptJson(json_text(_parameters(key, number))),
         created=1_799_990_000 + number,
         request_token=key[::-1],
     )

@@ -4,12 +4,13 @@ A look takes the pages of DescribeInstances and DescribeSpotFleetRequests; a who
 for orphans too, those of ListRules as well. The aim: as many calls as AWS has pages, so that a
 thousand annexes cost what their pages cost, and no call for each.
 
-The looks are told apart by the calls that reached the local cloud, each look's CPU time is what the
-daemon took until the next one began. Bare boto3 makes the calls of the largest whole look again, in
-this process, when the daemon has ended.
+The looks are told apart by the calls that reached the local cloud; a look's CPU time is what the
+daemon took from its beginning to the next one's, in whole ticks of 10 ms. Bare boto3 makes the
+calls of the last whole look again, in this process, when the daemon has ended.
 """
 
 import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,11 +31,11 @@ __all__ = ["run"]
 
 _ANNEXES = (1, 100, 1000)
 _AT_ONCE = 32
-_LOOKS = 4  # of each kind, at least; they vary little
+_LOOKS = 3  # of each kind, at least; they vary little
 _PATIENCE = 300.0
-_GLANCE = 0.05
+_GLANCE = 0.1  # seconds; far less than the pause between two looks
 _MILLI = 1000
-_KNOBS = {"ANNEXD_POLL_INTERVAL": "1", "ANNEXD_RECONCILE_INTERVAL": "3"}
+_KNOBS = {"ANNEXD_POLL_INTERVAL": "1", "ANNEXD_RECONCILE_INTERVAL": "5"}
 _FIRST = "DescribeInstances"
 _RULES = "ListRules"
 _PAGES: Mapping[str, int] = {_FIRST: 1000, "DescribeSpotFleetRequests": 1000, _RULES: 100}
@@ -79,11 +80,14 @@ def _watch(cloud: LocalCloud, pid: int) -> tuple[list[_Look], list[_Look]]:
     """Watch until there were enough looks; return the mere and the whole ones."""
     cloud.forget()
     cpu: list[float] = []  # as each look began
+    idle = cpu_seconds(pid)
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         now = cpu_seconds(pid)
         begun = _apart(cloud.requests())
-        cpu += [now] * (len(begun) - len(cpu))
+        # What was read at the glance before, when the look had not begun.
+        cpu += [idle] * (len(begun) - len(cpu))
+        idle = now
         looks = [
             _Look(calls, after - before)
             for calls, before, after in zip(begun, cpu, cpu[1:], strict=False)
@@ -101,7 +105,7 @@ def _milli(seconds: Sequence[float]) -> Spread:
 
 
 def _show(count: int, mere: Sequence[_Look], whole: Sequence[_Look], pid: int) -> None:
-    figures.head(f"keeper: {count} annexes, one instance each")
+    figures.head(f"keeper: annexes of one instance each: {count}")
     for kind, looks in (("a look", mere), ("a whole look", whole)):
         most = max(looks, key=lambda look: len(look.calls))
         pages = sum(
@@ -112,7 +116,9 @@ def _show(count: int, mere: Sequence[_Look], whole: Sequence[_Look], pid: int) -
         aim = Aim(f"{kind}: calls to AWS", pages, "calls")
         figures.show_aim(aim, len(most.calls))
         print(f"    {most}")
-        figures.show("  CPU time of annexd", _milli([look.cpu for look in looks]), "ms")
+        spread = _milli([look.cpu for look in looks])
+        mean = statistics.fmean(look.cpu for look in looks) * _MILLI
+        figures.show("  CPU time of annexd", spread, "ms", f"mean {mean:.0f}")
     figures.show("  first to last call's arrival", _milli([look.span for look in whole]), "ms")
     figures.show("RSS of annexd", Spread.of([mib(pid, "status", "VmRSS")]), "MiB")
 

@@ -89,7 +89,8 @@ KNOBS: tuple[Knob, ...] = (
         "threads",
         "number",
         "32",
-        "How many calls to AWS may be under way at once. Change it by a restart.",
+        "How many calls to AWS may be under way at once, beside the four of the keeper's looks. "
+        "Change it by a restart.",
     ),
     Knob(
         "ANNEXD_AWS_TIMEOUT",

@@ -19,6 +19,7 @@ from htcondor_annex.annex import (
 from htcondor_annex.aws.endpoints import Partition, check_endpoints, parse_lambda_arn
 from htcondor_annex.capacity import spot_fleet
 from htcondor_annex.errors import RequestError
+from htcondor_annex.journal.keptjson import KeptJson, json_text
 from htcondor_annex.knobs import Knobs
 from htcondor_annex.times import iso8601
 
@@ -136,7 +137,7 @@ def plan(
         access_key_file=access,
         secret_key_file=secret,
         client_token=annex_id,
-        parameters=fleet.parameters,
+        parameters=KeptJson(json_text(fleet.parameters)),
         created=now,
         request_token=request.request_token or "",
         remarks=fleet.remarks,

@@ -266,8 +266,10 @@ def _cancel_spot_fleet_requests(self: Response) -> ec2xml.Written:
 def _cancel(region: Region, fleet: Fleet, *, terminate: bool) -> None:
     fleet.ending = terminate
     region.wanting.pop(fleet.id, None)
+    onlooker, world.onlooker = world.onlooker, True  # what its caller does not see yet ends too
     for instance_id in list(fleet.members) if terminate else []:
         region.instances[instance_id].terminate()
+    world.onlooker = onlooker
 
 
 def _not_cancelled(identity: str, code: str) -> dict[str, Any]:

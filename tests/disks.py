@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["FailingDisk", "SmallDisk", "failing_disk", "small_disk"]
+__all__ = ["FailingDisk", "SmallDisk", "ThinDisk", "failing_disk", "small_disk", "thin_disk"]
 
 _PROGRAMS = ("losetup", "mkfs.ext2", "mount", "umount")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -112,8 +112,7 @@ class FailingDisk:
 
     def forget(self) -> None:
         """Let what is read come from the disk."""
-        _run("umount", str(self.path))
-        _run("mount", self._device, str(self.path))
+        _again(self.path, self._device)
 
     def _probe(self) -> int:
         """Return the error of a write to a new file, 0 for none."""
@@ -130,6 +129,29 @@ class FailingDisk:
         return 0
 
 
+class ThinDisk(SmallDisk):
+    """A file system on a device that has no room for what the file system promises.
+
+    Until fsync the kernel takes what is written; then it says ENOSPC once, and has lost it.
+    """
+
+    def __init__(self, path: Path, device: str, store: Path) -> None:
+        """Hold the place where it is mounted, its device, and the file system that holds that."""
+        super().__init__(store)
+        self.path = path
+        self._device = device
+
+    def forget(self) -> None:
+        """Let what is read come from the disk."""
+        _again(self.path, self._device)
+
+
+def _again(path: Path, device: str) -> None:
+    """Unmount and mount: what is read is what the disk has."""
+    _run("umount", str(path))
+    _run("mount", device, str(path))
+
+
 @contextlib.contextmanager
 def small_disk(directory: Path, kib: int = 64) -> Iterator[SmallDisk]:
     """Mount a tmpfs of so many KiB."""
@@ -140,14 +162,13 @@ def small_disk(directory: Path, kib: int = 64) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(disk)
     finally:
-        _run("umount", str(disk))
+        _run("umount", "--lazy", str(disk))  # whatever a failed test has left open
 
 
 @contextlib.contextmanager
-def failing_disk(directory: Path) -> Iterator[FailingDisk]:
-    """Mount a file system that can be made to fail."""
-    _need()
-    image, place = directory / "image", directory / "failing"
+def _mounted(directory: Path) -> Iterator[tuple[Path, str]]:
+    """Make a file system in a file, and mount it; give the place and the device."""
+    image, place = directory / "image", directory / "mounted"
     with image.open("wb") as file:
         file.truncate(_SIZE)
     place.mkdir()
@@ -155,11 +176,30 @@ def failing_disk(directory: Path) -> Iterator[FailingDisk]:
     device = _run("losetup", "--find", "--show", str(image))
     try:
         _run("mount", device, str(place))
+        try:
+            yield place, device
+        finally:
+            _run("umount", "--lazy", str(place))  # as above
+    finally:
+        _run("losetup", "--detach", device)
+
+
+@contextlib.contextmanager
+def failing_disk(directory: Path) -> Iterator[FailingDisk]:
+    """Mount a file system that can be made to fail."""
+    _need()
+    with _mounted(directory) as (place, device):
         disk = FailingDisk(place, device)
         try:
             yield disk
         finally:
             disk.mend()
-            _run("umount", str(place))
-    finally:
-        _run("losetup", "--detach", device)
+
+
+@contextlib.contextmanager
+def thin_disk(directory: Path) -> Iterator[ThinDisk]:
+    """Mount a file system whose device can be left without room."""
+    beneath = directory / "beneath"
+    beneath.mkdir()
+    with small_disk(beneath, 2 * _SIZE // 1024) as store, _mounted(store.path) as (place, device):
+        yield ThinDisk(place, device, store.path)

@@ -34,14 +34,17 @@ from htcondor_annex.journal import Journal
 from htcondor_annex.knobs import Knobs
 from htcondor_annex.provision.table import STEPS
 
-__all__ = ["Keeper"]
+__all__ = ["LOOKS_AT_ONCE", "Keeper"]
 
 _log = logging.getLogger(__name__)
 
 _LEASE_INTERVAL = 1.0
 _JITTER = 0.1
-_MOST_LOOKS_AT_ONCE = 4
-"""Accounts that are looked at together: the other threads are for those who wait."""
+LOOKS_AT_ONCE = 4
+"""Accounts that are looked at together.
+
+So many threads are the looks' own: thirty-two would each keep the memory that a page of a thousand
+instances took, for glibc has an arena for each thread."""
 
 
 class Keeper:
@@ -52,7 +55,7 @@ class Keeper:
         journal: What the daemon answers for.
         worker: Changes and ends annexes.
         keyring: Gives what calls AWS.
-        executor: Where the blocking calls run.
+        executor: Where the looks run.
         changed: Called with an annex's id when it looks otherwise than before.
         clock: Monotonic seconds.
     """
@@ -82,7 +85,7 @@ class Keeper:
         self._surveys: dict[tuple[object, ...], Survey] = {}
         self._troubles: dict[Account, str] = {}
         self._busy: set[str] = set()
-        self._turn = asyncio.Semaphore(_MOST_LOOKS_AT_ONCE)
+        self._turn = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     def sight(self, annex_id: str) -> Sight | None:
         """Return how an annex was last seen in AWS, or None if it has not been."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from htcondor_annex.annex import Annex, AnnexRequest, AnnexState, Owner
 from htcondor_annex.aws.clients import Clients
 from htcondor_annex.aws.endpoints import check_endpoints
-from htcondor_annex.daemon.keeper import Keeper
+from htcondor_annex.daemon.keeper import LOOKS_AT_ONCE, Keeper
 from htcondor_annex.daemon.keyreader import KeyReader
 from htcondor_annex.daemon.keyring import Keyring, account_of
 from htcondor_annex.daemon.worker import Tell, Worker, shutting_down
@@ -53,7 +53,8 @@ class Service:
         """Make the thread pool, and load AWS's models so that no request waits for them."""
         self._journal = journal
         self._executor = ThreadPoolExecutor(knobs.threads, thread_name_prefix="aws")
-        self._clients = Clients(knobs.threads, knobs.aws_timeout)
+        self._lookers = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look")
+        self._clients = Clients(knobs.threads + LOOKS_AT_ONCE, knobs.aws_timeout)
         self._model = AwsModel(self._clients.spot_fleet_shape(), self._clients.partitions())
         self._keyring = Keyring(keys, self._clients, self._executor)
         self._runner = Runner(journal, self._executor, _patience(knobs))
@@ -63,7 +64,7 @@ class Service:
             journal=journal,
             worker=self._worker,
             keyring=self._keyring,
-            executor=self._executor,
+            executor=self._lookers,
             changed=changed,
         )
         self._promised: set[tuple[int, str]] = set()
@@ -186,9 +187,7 @@ class Service:
         )
 
     async def _create(self, owner: Owner, request: AnnexRequest, tell: Tell) -> Annex:
-        taken = {name for uid, name in self._promised if uid == owner.uid}
-        taken |= {one.identity.name for one, _ in self.annexes_of(owner)}
-        if request.name in taken:
+        if request.name is not None and self._is_taken(owner.uid, request.name):
             raise RequestError(
                 f"you have an annex named {request.name!r} already{self._how(owner, request.name)}",
                 advice="Give another -annex-name.",
@@ -222,6 +221,11 @@ class Service:
         finally:
             self._promised.discard(promise)
         return await making
+
+    def _is_taken(self, uid: int, name: str) -> bool:
+        return (uid, name) in self._promised or any(
+            one.owner.uid == uid and one.identity.name == name for one in self._journal.annexes()
+        )
 
     def _how(self, owner: Owner, name: str) -> str:
         """Return how a living annex stands, in words."""
@@ -294,7 +298,8 @@ class Service:
             patience: Seconds to wait for that.
         """
         await self._worker.stop(patience)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._executor, self._lookers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _patience(knobs: Knobs) -> Patience:

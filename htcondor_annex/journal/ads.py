@@ -1,8 +1,7 @@
 """Ads as their text: what a log's operations leave, and the operations that change one. Pure.
 
 An ad that is kept for long is kept as its block: the lines that make it, as the log has them. That
-takes a third of what a dictionary takes, is compared line by line, and is all that compaction has
-to write.
+takes a third of what a dictionary takes, and is all that compaction has to write.
 """
 
 import sys
@@ -18,7 +17,7 @@ from htcondor_annex.journal.classadlog import (
     SetAttribute,
 )
 
-__all__ = ["MYTYPE", "SHORT", "Ad", "Ads", "ads_of", "block", "transaction"]
+__all__ = ["MYTYPE", "SHARED", "Ad", "Ads", "ads_of", "block", "transaction"]
 
 MYTYPE = "MyType"
 """The attribute that says what an ad is; here it stands bare, as operation 101 has it."""
@@ -26,7 +25,8 @@ MYTYPE = "MyType"
 Ad = dict[str, str]
 """Attribute to expression's text."""
 
-SHORT = 100  # characters of an expression that is likely to be in many ads
+SHARED = 2000
+"""How many different expressions are remembered, to be held once: the first are the commonest."""
 
 
 class Ads:
@@ -47,8 +47,9 @@ class Ads:
         """Carry out one operation."""
         if isinstance(operation, SetAttribute):
             key, name, text = operation
-            if len(text) < SHORT:
-                text = self._shared.setdefault(text, text)
+            if len(self._shared) < SHARED:
+                self._shared.setdefault(text, text)
+            text = self._shared.get(text, text)
             if name == MYTYPE:
                 text = text.strip('"')  # HTCondor writes the type as an attribute too
             try:
@@ -94,24 +95,6 @@ def block(key: str, ad: Mapping[str, str]) -> bytes:
     return made.encode("utf-8", "surrogateescape")
 
 
-def transaction(key: str, before: bytes, after: bytes) -> bytes:
-    """Return the transaction that turns one block of an ad into another; nothing if they agree."""
-    if before == after:
-        return b""
-    if not after:
-        lines = [f"102 {key}".encode()]
-    elif not before:
-        lines = after.splitlines()
-    else:
-        old, new = before.splitlines(), after.splitlines()
-        same = set(old)
-        lines = [line for line in new if line not in same]
-        stays = {_name(line) for line in new}
-        gone = [name for name in map(_name, old) if name not in stays]
-        lines += [b"104 %s %s" % (key.encode(), name) for name in gone]
-    return b"\n".join([b"105 ", *lines, b"106 ", b""]) if lines else b""
-
-
-def _name(line: bytes) -> bytes:
-    """Return the attribute that a block's line sets; of the first line, the ad's type."""
-    return line.split(b" ", 3)[2]
+def transaction(lines: bytes) -> bytes:
+    """Return a log's lines as one transaction; none at all is none."""
+    return b"105 \n%s106 \n" % lines if lines else b""

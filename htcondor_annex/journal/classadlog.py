@@ -20,6 +20,7 @@ __all__ = [
     "Loaded",
     "NewClassAd",
     "Operation",
+    "Reader",
     "SetAttribute",
     "decode",
     "encode",
@@ -186,45 +187,86 @@ def decode(line: str) -> Operation:
     raise ValueError(f"no operation has the number {code[:20]!r}")
 
 
-class _Reader:
-    """What has been read so far."""
+class Reader:
+    """Reads a log line by line, and hands on what was committed."""
 
     def __init__(self, take: Callable[[Operation], object]) -> None:
-        self.take = take
-        self.pending: list[Operation] | None = None
-        self.offset = self.good = self.transactions = 0
-        self.fault: DamageError | None = None
+        """Start at the log's first line.
 
-    def begin(self, number: int) -> None:
-        if self.pending is not None:
-            raise self.fault or DamageError(number, "a transaction begins inside another")
-        self.pending = []
+        Args:
+            take: Is given each operation that was committed, in order.
+        """
+        self._take = take
+        self._pending: list[Operation] | None = None
+        self._offset = self._good = self._transactions = 0
+        self._fault: DamageError | None = None
 
-    def end(self, number: int) -> None:
-        if self.fault is not None:
-            raise self.fault  # the transaction was closed, so this is damage
-        if self.pending is None:
+    @property
+    def idle(self) -> bool:
+        """Whether the next line is in no transaction."""
+        return self._pending is None
+
+    @property
+    def so_far(self) -> End:
+        """How far the log is good."""
+        return End(self._good, self._transactions)
+
+    def skip_transaction(self, length: int) -> None:
+        """Count a whole transaction of so many bytes, which somebody else has read."""
+        self._offset += length
+        self._good = self._offset
+        self._transactions += 1
+
+    def line(self, number: int, line: str) -> None:
+        """Read a line.
+
+        Args:
+            number: The line's, from 1.
+            line: With its end; decoded from UTF-8 with `surrogateescape`.
+
+        Raises:
+            DamageError: If it is not as a log must be.
+        """
+        self._offset += len(line if line.isascii() else line.encode("utf-8", "surrogateescape"))
+        text = line[:-1]
+        mark = text.rstrip(" ")
+        if mark == BEGIN:
+            self._begin(number)
+        elif mark == END:
+            self._end(number)
+        else:
+            self._operation(number, text)
+
+    def _begin(self, number: int) -> None:
+        if self._pending is not None:
+            raise self._fault or DamageError(number, "a transaction begins inside another")
+        self._pending = []
+
+    def _end(self, number: int) -> None:
+        if self._fault is not None:
+            raise self._fault  # the transaction was closed, so this is damage
+        if self._pending is None:
             raise DamageError(number, "a transaction ends that never began")
-        for operation in self.pending:
-            self.take(operation)
-        self.pending, self.good = None, self.offset
-        self.transactions += 1
+        for operation in self._pending:
+            self._take(operation)
+        self._pending, self._good = None, self._offset
+        self._transactions += 1
 
-    def operation(self, number: int, text: str) -> None:
+    def _operation(self, number: int, text: str) -> None:
         try:
             operation = decode(text)
         except ValueError as error:
             fault = DamageError(number, str(error))
             # A power cut can leave blocks of zeros in what was being written, and nothing else.
-            if self.pending is None or "\0" not in text:
+            if self._pending is None or "\0" not in text:
                 raise fault from error
-            self.fault = self.fault or fault
+            self._fault = self._fault or fault
             return
-        if self.pending is None:
-            self.take(operation)
-            self.good = self.offset
+        if self._pending is None:
+            self._take(operation)
+            self._good = self._offset
         else:
-            self.pending.append(operation)
+            self._pending.append(operation)
 
 
 def read(lines: Iterable[str], take: Callable[[Operation], object]) -> End:
@@ -239,20 +281,12 @@ def read(lines: Iterable[str], take: Callable[[Operation], object]) -> End:
     Raises:
         DamageError: If anything else is not as a log must be. Nothing is skipped in silence.
     """
-    reader = _Reader(take)
+    reader = Reader(take)
     for number, line in enumerate(lines, 1):
         if line[-1] != "\n":
             break  # torn: the write did not finish
-        reader.offset += len(line if line.isascii() else line.encode("utf-8", "surrogateescape"))
-        text = line[:-1]
-        mark = text.rstrip(" ")
-        if mark == BEGIN:
-            reader.begin(number)
-        elif mark == END:
-            reader.end(number)
-        else:
-            reader.operation(number, text)
-    return End(reader.good, reader.transactions)
+        reader.line(number, line)
+    return reader.so_far
 
 
 def load(data: bytes) -> Loaded:

@@ -94,7 +94,7 @@ class History:
             file = self._opened()
             data = self._text(annexes, file.length)
         if file.suspect:
-            file.replace(file.read() + data)
+            file.replace([file.read(), data])
         else:
             file.append(data)
 

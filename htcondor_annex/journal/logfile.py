@@ -13,6 +13,7 @@ import errno
 import io
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -75,13 +76,7 @@ class LogFile:
         return cls(path, what, descriptor)
 
     def lines(self, start: int = 0) -> io.TextIOWrapper:
-        """Return the lines from a byte on, each with its end, to be closed by the reader.
-
-        Raises:
-            JournalError: If it is larger than a file of ours can be.
-        """
-        if self.length > MAX_BYTES:
-            raise JournalError(f"{self.what} {self.path} has {self.length} bytes: that is not ours")
+        """Return the lines from a byte on, each with its end, to be closed by the reader."""
         os.lseek(self._descriptor, start, os.SEEK_SET)
         raw = open(self._descriptor, "rb", closefd=False)  # noqa: SIM115  (open already)
         return io.TextIOWrapper(raw, "utf-8", "surrogateescape", "\n")
@@ -90,8 +85,10 @@ class LogFile:
         """Return what counts of it.
 
         Raises:
-            JournalError: If it cannot be read.
+            JournalError: If it cannot be read, or is larger than a file of ours can be.
         """
+        if self.length > MAX_BYTES:
+            raise JournalError(f"{self.what} {self.path} has {self.length} bytes: that is not ours")
         try:
             return os.pread(self._descriptor, self.length, 0)
         except OSError as error:
@@ -162,8 +159,11 @@ class LogFile:
             self.suspect = True
             raise
 
-    def replace(self, data: bytes) -> None:
+    def replace(self, parts: Iterable[bytes]) -> None:
         """Put a new content in place of the old.
+
+        Args:
+            parts: The content, in pieces.
 
         Raises:
             JournalError: If that cannot be done; the old content then stands (or, where only its
@@ -174,7 +174,7 @@ class LogFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(temporary, flags, 0o600)
             try:
-                _write(descriptor, data)
+                length = _write_all(descriptor, parts)
                 os.fsync(descriptor)
                 os.replace(temporary, self.path)  # noqa: PTH105  (as above)
             except OSError:
@@ -185,7 +185,7 @@ class LogFile:
                 os.unlink(temporary)  # noqa: PTH108  (as above)
             raise self._error("cannot be rewritten", error) from error
         os.close(self._descriptor)
-        self._descriptor, self.length, self._torn = descriptor, len(data), False
+        self._descriptor, self.length, self._torn = descriptor, length, False
         self.suspect = True
         try:
             _sync_directory(self.path)
@@ -212,6 +212,19 @@ def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _write_all(descriptor: int, parts: Iterable[bytes]) -> int:
+    """Write many pieces in few writes; return how many bytes there were."""
+    length, size, waiting = 0, 0, []
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= _CHUNK:
+            _write(descriptor, b"".join(waiting))
+            length, size, waiting = length + size, 0, []
+    _write(descriptor, b"".join(waiting))
+    return length + size
 
 
 def _sync_directory(path: str) -> None:

@@ -14,6 +14,7 @@ from htcondor_annex.journal.classadlog import HistoricalSequenceNumber
 from htcondor_annex.journal.lock import Lock, holder
 from htcondor_annex.journal.logfile import LogFile
 from htcondor_annex.journal.ondisk import DAEMON_KEY, DAEMON_TYPE, image
+from htcondor_annex.journal.quickread import Texts
 from htcondor_annex.journal.quoting import Quoting
 from htcondor_annex.journal.survey import Survey, survey
 
@@ -142,10 +143,11 @@ def _put(path: str, found: Survey, quoting: Quoting) -> None:
     first = HistoricalSequenceNumber(
         found.first.number + 1, found.first.created or int(time.time())
     )
-    blocks: dict[str, bytes] = {}
+    texts = Texts()
     if found.annexd_id:
         daemon = {MYTYPE: DAEMON_TYPE, "AnnexdID": quoting.quote(found.annexd_id)}
-        blocks[DAEMON_KEY] = block(DAEMON_KEY, daemon)
-    blocks |= {key: block(key, ad) for key, ad in found.ads.items()}
+        texts.add(DAEMON_KEY, block(DAEMON_KEY, daemon))
+    for key, ad in found.ads.items():
+        texts.add(key, block(key, ad))
     with contextlib.closing(LogFile.open(path, "the journal")) as file:
-        file.replace(image(first, blocks) if blocks else b"")
+        file.replace(image(first, texts) if texts.found else ())

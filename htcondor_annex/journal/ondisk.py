@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import logging
 import time
 import uuid
@@ -10,12 +11,13 @@ from typing import NamedTuple
 
 from htcondor_annex.annex import Annex
 from htcondor_annex.errors import JournalError
-from htcondor_annex.journal import attributes, classadlog
-from htcondor_annex.journal.ads import MYTYPE, Ads, block, transaction
+from htcondor_annex.journal import attributes, classadlog, quickread
+from htcondor_annex.journal.ads import MYTYPE, block, transaction
 from htcondor_annex.journal.classadlog import HistoricalSequenceNumber
 from htcondor_annex.journal.history import History, HistoryFile
 from htcondor_annex.journal.lock import Lock
 from htcondor_annex.journal.logfile import LogFile
+from htcondor_annex.journal.quickread import Texts
 from htcondor_annex.journal.quoting import Quoting
 
 __all__ = [
@@ -85,7 +87,7 @@ class OnDisk:
             undo.callback(self.history.close)
             clean &= self._bring_over()
             if self._new:
-                self._rewrite({})
+                self._rewrite()
             elif not (clean or self.compact()):
                 self._file.prove()
             undo.pop_all()
@@ -95,11 +97,9 @@ class OnDisk:
     def _load(self) -> bool:
         """Read the journal; return whether it is as compaction would leave it."""
         file = self._file
-        ads = Ads()
         try:
-            with file.lines() as lines:
-                end = classadlog.read(lines, ads.take)
-            self._take_up(ads)
+            texts, end = quickread.read(file.read())
+            self._take_up(texts)
         except classadlog.DamageError as damage:
             raise JournalError(
                 f"the journal {file.path} is damaged: {damage}", advice=WAY_OUT
@@ -108,10 +108,6 @@ class OnDisk:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise JournalError(
                 f"the journal {file.path} is damaged: {reason}", advice=WAY_OUT
-            ) from error
-        except OSError as error:
-            raise JournalError(
-                f"the journal {file.path} cannot be read: {error.strerror}"
             ) from error
         torn = file.length - end.good
         if torn:
@@ -122,28 +118,27 @@ class OnDisk:
         self._compact_at = max(_COMPACT_BYTES, 2 * file.length)
         self._not_before = 0.0
         self._compaction_fails = False
-        return file.length == _image_length(self._first, self._blocks) and not file.suspect
+        return file.length == _image_length(texts) and not file.suspect
 
-    def _take_up(self, ads: Ads) -> None:
-        found = ads.found
-        self._new = not found
-        self._first = ads.first
-        daemon = found.pop(DAEMON_KEY, {})
+    def _take_up(self, texts: Texts) -> None:
+        self._texts = texts
+        self._new = not texts.found
         if self._new:
-            daemon = {
-                MYTYPE: DAEMON_TYPE,
-                "AnnexdID": self._quoting.quote(str(uuid.uuid4())),
-            }
-        if daemon.get(MYTYPE) != DAEMON_TYPE:
-            raise ValueError(f"there is no ad {DAEMON_KEY!r} with the daemon's own id")
-        self.annexd_id = self._quoting.unquote(daemon["AnnexdID"])
-        self._blocks = {DAEMON_KEY: block(DAEMON_KEY, daemon)}
-        self.annexes: dict[str, Annex] = {}
+            self.annexd_id = str(uuid.uuid4())
+            daemon = {MYTYPE: DAEMON_TYPE, "AnnexdID": self._quoting.quote(self.annexd_id)}
+            texts.add(DAEMON_KEY, block(DAEMON_KEY, daemon))
+        else:
+            daemon = texts.put_together(DAEMON_KEY) if DAEMON_KEY in texts.found else {}
+            if daemon.get(MYTYPE) != DAEMON_TYPE:
+                raise ValueError(f"there is no ad {DAEMON_KEY!r} with the daemon's own id")
+            self.annexd_id = self._quoting.unquote(daemon["AnnexdID"])
+        self._kept: dict[str, Annex] = {}  # as the disk has them
         known: dict[str, str | int] = {}
-        for key in list(found):
-            ad = found.pop(key)  # one at a time: there may be many
-            self.annexes[key] = read_annex(key, ad, self._quoting, known)
-            self._blocks[key] = block(key, ad)
+        for key in texts.found:
+            if key != DAEMON_KEY:
+                ad = texts.put_together(key)
+                self._kept[key] = read_annex(key, ad, self._quoting, known)
+        self.annexes = dict(self._kept)
 
     def _bring_over(self) -> bool:
         """Bring what is over to the history; return whether there was nothing to bring."""
@@ -159,8 +154,8 @@ class OnDisk:
             self.history.recent.append(annex)
         if not (done or self.over):
             return True
-        gone = dict.fromkeys(self.over, b"")
-        written = self.write(dict.fromkeys(done, b""), list(self.over.values()), gone)
+        gone = dict.fromkeys(self.over)
+        written = self.write(dict.fromkeys(done), list(self.over.values()), gone)
         for error in (written.history_error, written.error):
             if error is not None:
                 _log.error("%s", error)
@@ -171,12 +166,15 @@ class OnDisk:
     # -- writing -------------------------------------------------------------------------------
 
     def write(
-        self, wanted: Mapping[str, bytes], over: Sequence[Annex], then: Mapping[str, bytes]
+        self,
+        wanted: Mapping[str, Annex | None],
+        over: Sequence[Annex],
+        then: Mapping[str, Annex | None],
     ) -> Written:
         """Bring changes to the disk, with one write and one fdatasync of the journal.
 
         Args:
-            wanted: Key to block; an empty one takes the ad away.
+            wanted: Key to annex; None takes one away.
             over: Annexes to bring to the history first.
             then: What is wanted as well, once they are there.
         """
@@ -195,29 +193,32 @@ class OnDisk:
             return Written(in_history, history_error, error)
         return Written(in_history, history_error, None)
 
-    def _write(self, wanted: Mapping[str, bytes]) -> None:
-        data = b"".join(
-            transaction(key, self._blocks.get(key, b""), after) for key, after in wanted.items()
-        )
+    def _write(self, wanted: Mapping[str, Annex | None]) -> None:
+        changes = {
+            key: self._quoting.change(key, self._kept.get(key), annex)
+            for key, annex in wanted.items()
+        }
+        data = b"".join(map(transaction, changes.values()))
         if not data:
             return
         if self._file.suspect:
-            self._rewrite(wanted)
+            self._rewrite(data)
         else:
             self._file.append(data)
-        for key, after in wanted.items():
-            if after:
-                self._blocks[key] = after
-            else:
-                self._blocks.pop(key, None)
+        for key, annex in wanted.items():
+            if annex is None:
+                self._texts.drop(key)
+                self._kept.pop(key, None)
+            elif changes[key]:
+                self._texts.add(key, changes[key])
+                self._kept[key] = annex
 
-    def _rewrite(self, wanted: Mapping[str, bytes]) -> None:
-        """Write the whole state, with some changes, in place of the log."""
-        first = HistoricalSequenceNumber(
-            self._first.number + 1, self._first.created or int(time.time())
-        )
-        self._file.replace(image(first, {**self._blocks, **wanted}))
-        self._first = first
+    def _rewrite(self, data: bytes = b"") -> None:
+        """Write the mere state, and what is to be committed now, in place of the log."""
+        before = self._texts.first
+        first = HistoricalSequenceNumber(before.number + 1, before.created or int(time.time()))
+        self._file.replace(itertools.chain(image(first, self._texts), [data]))
+        self._texts.first = first
         self._compact_at = max(_COMPACT_BYTES, 2 * self._file.length)
 
     @property
@@ -231,7 +232,7 @@ class OnDisk:
         What is committed is safe without it.
         """
         try:
-            self._rewrite({})
+            self._rewrite()
         except JournalError as error:
             self._not_before = time.monotonic() + _COMPACT_AGAIN_SECONDS
             if not self._compaction_fails:
@@ -248,21 +249,20 @@ class OnDisk:
         self._lock.release()
 
 
-def image(first: HistoricalSequenceNumber, blocks: Mapping[str, bytes]) -> bytes:
-    """Return a log that holds a state and nothing else. Pure.
+def image(first: HistoricalSequenceNumber, texts: Texts) -> Iterator[bytes]:
+    """Yield the parts of a log that holds a state and nothing else. Pure.
 
     HTCondor writes such a state bare. Here each annex is a transaction, so that a log that has lost
     its end, however that came, has lost whole annexes and holds no half of one.
     """
-    parts = [classadlog.encode(first).encode()]
-    for key, text in blocks.items():
-        parts.append(text if key == DAEMON_KEY else transaction(key, b"", text))
-    return b"".join(parts)
+    yield classadlog.encode(first).encode()
+    for key in texts.found:
+        text = texts.block(key)
+        yield text if key == DAEMON_KEY else transaction(text)
 
 
-def _image_length(first: HistoricalSequenceNumber, blocks: Mapping[str, bytes]) -> int:
-    marks = len(image(first, {"x": b"x"})) - len(image(first, {})) - 1
-    return len(image(first, {})) + sum(map(len, blocks.values())) + marks * (len(blocks) - 1)
+def _image_length(texts: Texts) -> int:
+    return sum(map(len, image(texts.first, texts)))
 
 
 def read_annex(

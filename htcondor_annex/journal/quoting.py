@@ -5,13 +5,9 @@ from collections.abc import Callable, Mapping
 
 from htcondor_annex.annex import Annex
 from htcondor_annex.journal import attributes
-from htcondor_annex.journal.ads import MYTYPE, SHORT, Ad
+from htcondor_annex.journal.ads import MYTYPE, SHARED, Ad, block
 
 __all__ = ["Quoting"]
-
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
-"""What stands between quotes as it is: printable ASCII with neither quote nor backslash."""
-
 
 _OTHER = re.compile(r"(?ai:true|false|undefined|error|[+-]?\d+\.\d+(e[+-]?\d+)?)")
 """Literals that an annex has none of; a later version's may."""
@@ -20,8 +16,8 @@ _OTHER = re.compile(r"(?ai:true|false|undefined|error|[+-]?\d+\.\d+(e[+-]?\d+)?)
 class Quoting:
     """How texts become ClassAd strings, and back.
 
-    The bindings' own way is passed in; texts that need no escape, nearly all, take a short one
-    that comes to the same.
+    The bindings' own way is passed in; printable ASCII, which is nearly all, takes a short one that
+    comes to the same.
     """
 
     def __init__(self, quote: Callable[[str], str], unquote: Callable[[str], str]) -> None:
@@ -35,7 +31,13 @@ class Quoting:
         Raises:
             ValueError: If it holds what no ClassAd string can: a zero, or half a surrogate pair.
         """
-        return f'"{text}"' if _PLAIN.fullmatch(text) else self._quote(text)
+        if not (text.isascii() and text.isprintable()):
+            return self._quote(text)
+        if "\\" in text:
+            text = text.replace("\\", "\\\\")
+        if '"' in text:
+            text = text.replace('"', '\\"')
+        return f'"{text}"'
 
     def unquote(self, expression: str) -> str:
         """Return the text of a ClassAd string.
@@ -51,19 +53,49 @@ class Quoting:
                 return inner.replace('\\"', '"') if escapes else inner
         return self._unquote(expression)
 
+    def _expression(self, value: str | int, *, whatever: bool = False) -> str:
+        if isinstance(value, int):
+            return str(value)
+        try:
+            return self.quote(value)
+        except ValueError:
+            if not whatever:
+                raise
+            return self.quote(value.replace("\0", "").encode("utf-8", "replace").decode())
+
     def ad(self, annex: Annex) -> Ad:
         """Return an annex as an ad's text.
 
         Raises:
             ValueError: If it holds a text that no ClassAd string can.
         """
+        values = attributes.to_attributes(annex)
         return {
             MYTYPE: attributes.MYTYPE,
-            **{
-                name: str(value) if isinstance(value, int) else self.quote(value)
-                for name, value in attributes.to_attributes(annex).items()
-            },
+            **{name: self._expression(value) for name, value in values.items()},
         }
+
+    def change(self, key: str, before: Annex | None, after: Annex | None) -> bytes:
+        """Return a log's lines that turn one annex into another; None is no annex.
+
+        What no ClassAd string can hold is left out of a text that changes, which is a message.
+
+        Raises:
+            ValueError: If a new annex holds such a text.
+        """
+        if after is None:
+            return b"" if before is None else f"102 {key}\n".encode()
+        if before is None:
+            return block(key, self.ad(after))
+        old, new = attributes.to_attributes(before), attributes.to_attributes(after)
+        start = f"103 {key} "
+        lines = [
+            f"{start}{name} {self._expression(value, whatever=True)}\n"
+            for name, value in new.items()
+            if old.get(name) != value
+        ]
+        lines += [f"104 {key} {name}\n" for name in old if name not in new]
+        return "".join(lines).encode()
 
     def annex(self, ad: Mapping[str, str], known: dict[str, str | int] | None = None) -> Annex:
         """Return an ad's annex.
@@ -88,17 +120,25 @@ class Quoting:
         for name, text in ad.items():
             value = known.get(text)
             if value is None:
-                if name == MYTYPE or _OTHER.fullmatch(text):
+                if name == MYTYPE:
                     continue
                 value = self._value(name, text)
-                if len(text) < SHORT:
+                if value is None:
+                    continue
+                if len(known) < SHARED:
                     known[text] = value
             values[name] = value
         return values
 
-    def _value(self, name: str, text: str) -> str | int:
-        try:
-            return self.unquote(text) if text[:1] == '"' else int(text)
-        except ValueError as error:
-            reason = str(error) if text[:1] == '"' else f"{text[:80]!r} is no literal"
-            raise ValueError(f"{name}: {reason}") from error
+    def _value(self, name: str, text: str) -> str | int | None:
+        """Return what a literal comes to; None for one of a kind that annexes have none of."""
+        if text[:1] == '"':
+            try:
+                return self.unquote(text)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        if text.isascii() and text.removeprefix("-").isdecimal():
+            return int(text)
+        if _OTHER.fullmatch(text):
+            return None
+        raise ValueError(f"{name}: {text[:80]!r} is no literal")

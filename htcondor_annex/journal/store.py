@@ -18,7 +18,7 @@ from typing import Self
 
 from htcondor_annex.annex import Annex
 from htcondor_annex.errors import JournalError, RequestError
-from htcondor_annex.journal.ads import ads_of, block
+from htcondor_annex.journal.ads import ads_of
 from htcondor_annex.journal.disk import Disk
 from htcondor_annex.journal.history import HistoryFile
 from htcondor_annex.journal.ondisk import OnDisk, Written
@@ -36,14 +36,12 @@ class _Commit:
     """One change that somebody waits for.
 
     Attributes:
-        block: The annex as the journal is to have it.
         before: What stood in memory; None for an annex that is new.
         refusable: Whether the change is taken back when it cannot be written.
     """
 
     key: str
     after: Annex
-    block: bytes
     before: Annex | None
     refusable: bool
     done: asyncio.Future[None]
@@ -120,13 +118,14 @@ class FileJournal:
         Raises:
             JournalError: If it is refused: what was before stands (but a change that came after
                 it and has not been refused stays).
-            RequestError: If it holds a text that no ClassAd can.
+            RequestError: If it is new, and holds a text that no ClassAd can.
         """
         key = annex.identity.id
-        text = self._block(annex)
         before = self._annexes.get(key)
+        if before is None:
+            self._check(annex)
         self._annexes[key] = annex
-        await self._commit(key, annex, text, before, refusable=must or before is None)
+        await self._commit(key, annex, before, refusable=must or before is None)
 
     async def retire(self, annex: Annex) -> None:
         """Bring an annex that is over to the history, and then out of the journal.
@@ -143,13 +142,12 @@ class FileJournal:
         key = annex.identity.id
         if not annex.over:
             raise ValueError(f"annex {key} is {annex.state}, and not over")
-        text = self._block(annex)
         if self._annexes.pop(key, None) is None:
             return
         self._over[key] = annex
         self._on_disk.history.recent.append(annex)
         self._try_history = True
-        await self._commit(key, annex, text, annex, refusable=False)
+        await self._commit(key, annex, annex, refusable=False)
 
     async def close(self) -> None:
         """Write what is left, and let go of the files."""
@@ -172,21 +170,21 @@ class FileJournal:
 
     # -- the disk ------------------------------------------------------------------------------
 
-    def _block(self, annex: Annex) -> bytes:
+    def _check(self, annex: Annex) -> None:
         try:
-            return block(annex.identity.id, self._quoting.ad(annex))
+            self._quoting.ad(annex)
         except ValueError as error:
             raise RequestError(
                 f"the annex {annex.identity.name!r} holds a text that the journal cannot: {error}"
             ) from error
 
     async def _commit(
-        self, key: str, after: Annex, text: bytes, before: Annex | None, *, refusable: bool
+        self, key: str, after: Annex, before: Annex | None, *, refusable: bool
     ) -> None:
         if self._closed:
             raise JournalError("the journal is closed")
         done = asyncio.get_running_loop().create_future()
-        self._commits.append(_Commit(key, after, text, before, refusable, done))
+        self._commits.append(_Commit(key, after, before, refusable, done))
         self._dirty[key] = None
         self._begin()
         await done
@@ -200,25 +198,18 @@ class FileJournal:
     def _stands(self, key: str) -> Annex | None:
         return self._annexes.get(key) or self._over.get(key)
 
-    def _now(self, key: str) -> bytes:
-        annex = self._stands(key)
-        return b"" if annex is None else self._block(annex)
-
     def _write(self) -> None:
         commits, self._commits = self._commits, []
         keys, self._dirty = self._dirty, {}
         over = list(self._over.values()) if self._try_history else []
         self._try_history = False
-        ready = {one.key: one.block for one in commits if self._stands(one.key) is one.after}
-        wanted = {key: ready[key] if key in ready else self._now(key) for key in keys}
-        then = {}
-        for annex in over:
-            # One of the same id may have been found in AWS later, and taken up.
-            back = self._annexes.get(annex.identity.id)
-            then[annex.identity.id] = b"" if back is None else self._block(back)
+        wanted = {key: self._stands(key) for key in keys}
+        # One of the same id may have been found in AWS later, and taken up: it stays.
+        then = {one.identity.id: self._annexes.get(one.identity.id) for one in over}
         self._disk.do(
             partial(self._on_disk.write, wanted, over, then),
             partial(self._written, commits, keys, over),
+            small=len(keys) == 1 and not over,
         )
 
     def _written(

@@ -143,7 +143,7 @@ class Host(Closing):
         self.deaths = 0
         self._crashes: deque[Crash] = deque()
         self._planned = 0
-        self._doomed = False
+        self._doomed = self._told_to_end = False
         self._asked = 0
         self._daemon: Process | None = None
         self.spool.mkdir(parents=True)
@@ -191,6 +191,8 @@ class Host(Closing):
     def spare(self) -> None:
         """Let daemons live from now on: one that would die is killed at once."""
         self._crashes.clear()
+        if self._told_to_end:
+            self.until(lambda: not self._told_to_end, "end of the daemon")
         if self._doomed:
             self.kill()
             self.tend()
@@ -218,6 +220,7 @@ class Host(Closing):
         log = self._files.log
         with log.open("a") as written:
             written.write(_STARTED)
+        self._told_to_end = False
         crash = self._crashes.popleft() if self._crashes else None
         self._doomed = crash is not None and crash.occurrence > 0
         self._daemon = self.site.zygote.start(
@@ -231,13 +234,15 @@ class Host(Closing):
         )
 
     def tend(self) -> None:
-        """Start a daemon in place of one that was killed."""
+        """Start a daemon in place of one that was killed, or ended as `restart` told it."""
         assert self._daemon is not None
         status = self._daemon.poll()
         if status is None:
             return
-        assert -signal.SIGKILL == status, f"the daemon ended with {status}:\n{self.log}"
-        self.deaths += 1
+        # One that was still starting has not yet a way to end of its own.
+        if not (self._told_to_end and status in {0, -signal.SIGTERM}):
+            assert -signal.SIGKILL == status, f"the daemon ended with {status}:\n{self.log}"
+            self.deaths += 1
         self._start()
 
     def kill(self) -> None:
@@ -245,6 +250,12 @@ class Host(Closing):
         assert self._daemon is not None
         self._daemon.kill()
         self._daemon.wait()
+
+    def restart(self) -> None:
+        """Tell the daemon to end, as condor_master does; `tend` starts the next."""
+        assert self._daemon is not None
+        self._told_to_end = True
+        self._daemon.kill(signal.SIGTERM)
 
     def close(self) -> None:
         """End the daemon; again is no error."""

@@ -19,7 +19,7 @@ _LOOK = 0.004
 _PATIENCE = 60.0
 _MADE = re.compile(r"Annex (\S+) \(([0-9a-f-]{36})\) is ")
 _LOST = re.compile(r"^condor_annex: the daemon's answer (broke off|ended too early)", re.MULTILINE)
-_UNKNOWN = "the journal does not know it"
+_ORPHAN = re.compile(r"orphan [0-9a-f-]{36} is ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class _Player:
                     yield host.create(self.name, *lease)
                 case "extend":
                     yield host.ask("-annex-name", self.name, *lease)
+                case "restart":
+                    host.restart()
                 case "end":
                     yield host.ask("off", "-annex-name", self.name)
 
@@ -181,7 +183,7 @@ def _wrong_records(host: Host, books: Books) -> list[str]:
     return [
         *(f"{one} has {len(ids)} fleets: {ids}" for one, ids in fleets.items() if len(ids) > 1),
         *(f"{one} had a fleet or a rule, and is in no book" for one in {*fleets, *rules} - known),
-        *([f"taken for an orphan: {host.log}"] if _UNKNOWN in host.log else []),
+        *(f"taken for one: {found}" for found in _ORPHAN.findall(host.log)),
     ]
 
 

@@ -22,7 +22,7 @@ class Step:
     """One thing that an owner does about an annex.
 
     Attributes:
-        what: `create`, `extend`, `end` or `wait`.
+        what: `create`, `extend`, `end` or `wait`; or `restart`, which the daemon is told.
         seconds: The lease, or how long to wait.
         tools: How many tools ask at once.
     """
@@ -139,6 +139,7 @@ _later = st.one_of(
     st.builds(Step, st.just("extend"), st.sampled_from((2 * LONG, 3 * LONG, 2)), _tools),
     st.builds(Step, st.just("end"), st.just(0), _tools),
     st.builds(Step, st.just("wait"), st.sampled_from((0.05, 0.2, 0.5)), st.just(1)),
+    st.just(Step("restart")),
 )
 
 
@@ -182,6 +183,6 @@ stories = st.builds(
     lives=st.lists(_lives(), min_size=2, max_size=6).map(tuple),
     faults=st.lists(st.one_of(_refusals, _losses), max_size=3).map(tuple),
     sky=_skies,
-    kills=st.lists(st.integers(1, 250), max_size=4).map(tuple),
+    kills=st.lists(st.integers(1, 160), max_size=4).map(tuple),
 )
 """All stories."""

@@ -86,8 +86,13 @@ class Process:
 class Zygote(Closing):
     """The process that forks; use it as a context manager, and from one thread."""
 
-    def __init__(self) -> None:
-        """Start it."""
+    def __init__(self, configuration: Path | None = None) -> None:
+        """Start it.
+
+        Args:
+            configuration: All that it starts has this one (CONDOR_CONFIG), and so may have the
+                bindings from it; None lets each process import them.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -95,6 +100,7 @@ class Zygote(Closing):
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=_ROOT,
+                env={**os.environ, "CONDOR_CONFIG": str(configuration or "")},
             )
         self._channel = ours
         self._channel.settimeout(_PATIENCE)
@@ -263,6 +269,10 @@ def _serve(channel: socket.socket) -> None:
 
 def _main(descriptor: int) -> None:
     _import_all()
+    if os.environ["CONDOR_CONFIG"]:
+        from htcondor_annex import condor  # noqa: PLC0415  (as above)
+
+        condor.version()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=descriptor) as channel:

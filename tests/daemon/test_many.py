@@ -21,9 +21,9 @@ _PATIENCE = 900.0
 
 
 @pytest.fixture
-def zygote() -> Iterator[Zygote]:
+def zygote(own_annexd: Annexd) -> Iterator[Zygote]:
     """What starts tools fast: real processes all the same."""
-    with Zygote() as made:
+    with Zygote(own_annexd.directory / "condor_config") as made:
         yield made
 
 

@@ -297,7 +297,7 @@ def _damaged(directory: Path, old: str, new: str) -> str:
         ("103 id-2 OwnerUid 1002", "103 id-2 OwnerUid 1o02", "OwnerUid: '1o02' is no literal"),
         ('103 id-2 AnnexID "id-2"', '103 id-2 AnnexID "id-7"', "the ad id-2 holds the annex id-7"),
         ('103 id-2 AccessKeyFile "/a"', '103 id-2 AccessKeyFile "/a', "is no ClassAd string"),
-        ("101 annexd Annexd", "101 anmexd Annexd", "there is no ad 'annexd'"),
+        ("101 annexd Annexd", "101 anmexd Annexd", "annexd has no type"),
     ],
 )
 def test_damage_stops_the_opening(tmp_path: Path, old: str, new: str, reason: str) -> None:
@@ -423,6 +423,26 @@ def test_with_no_history_an_annex_stays_in_the_journal(
     assert '103 id-1 State "ended"' in kept[0]
     assert 1 == caplog.text.count("cannot be opened")
     assert ([], [ended(1)]) == (reopened(tmp_path), recent(tmp_path))
+
+
+def test_what_is_taken_up_again_before_it_was_recorded_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An annex waits for the history while an orphan of its id is found: both get their due."""
+    monkeypatch.setattr("htcondor_annex.journal.store._RETRY_SECONDS", 0.05)
+    blocker = _in_the_way(tmp_path)
+    orphan = an_annex(1, state=AnnexState.ENDING, created=1_700_000_200, parameters={})
+
+    async def story(journal: FileJournal) -> None:
+        await journal.put(an_annex(1))
+        await journal.retire(ended(1))
+        await journal.put(orphan)
+        assert "103 id-1 Created 1700000200\n" in text_in(tmp_path)
+        _take_away(blocker)
+        await until(blocker.is_file)
+
+    in_journal(tmp_path, story)
+    assert ([orphan], [ended(1)]) == (reopened(tmp_path), recent(tmp_path))
 
 
 def test_what_is_over_is_retired_at_the_next_start(

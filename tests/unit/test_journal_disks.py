@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ from htcondor_annex.annex import AnnexState
 from htcondor_annex.errors import JournalError
 from htcondor_annex.journal.logfile import LogFile
 from htcondor_annex.journal.store import FileJournal
-from tests.disks import FailingDisk, SmallDisk, failing_disk, small_disk
+from tests.disks import (
+    FailingDisk,
+    SmallDisk,
+    ThinDisk,
+    failing_disk,
+    small_disk,
+    thin_disk,
+)
 from tests.journals import (
     QUOTING,
     an_annex,
@@ -37,6 +45,13 @@ def small(tmp_path: Path) -> Iterator[SmallDisk]:
 def failing(tmp_path: Path) -> Iterator[FailingDisk]:
     """A file system that can be made to fail."""
     with failing_disk(tmp_path) as disk:
+        yield disk
+
+
+@pytest.fixture
+def thin(tmp_path: Path) -> Iterator[ThinDisk]:
+    """A file system that promises more room than its device has."""
+    with thin_disk(tmp_path) as disk:
         yield disk
 
 
@@ -171,6 +186,53 @@ def test_after_an_error_of_the_disk_everything_is_written_anew(failing: FailingD
     failing.forget()
     found = {annex.identity.id: annex.state for annex in reopened(failing.path)}
     assert {"id-1": AnnexState.ENDING, "id-3": AnnexState.ACTIVE} == found
+
+
+def test_room_that_is_missing_at_fdatasync_is_an_error_of_the_disk(thin: ThinDisk) -> None:
+    """On a thin device the kernel has lost what it had no room for: all is written anew."""
+
+    async def story(journal: FileJournal) -> None:
+        await journal.put(an_annex(1))
+        thin.fill()
+        with pytest.raises(JournalError, match="No space left on device"):
+            await journal.put(an_annex(2, parameters=BIG))
+        await journal.put(an_annex(1, state=AnnexState.ENDING))
+        thin.free()
+        await journal.put(an_annex(3))
+
+    in_journal(thin.path, story)
+    thin.forget()
+    found = {annex.identity.id: annex.state for annex in reopened(thin.path)}
+    assert {"id-1": AnnexState.ENDING, "id-3": AnnexState.REQUESTED} == found
+
+
+def test_after_which_errors_a_file_is_suspect(
+    tmp_path: Path, small: SmallDisk, thin: ThinDisk
+) -> None:
+    """A write that found no room has left the file alone; any other error may have lost some."""
+    plain, full, lost = (
+        LogFile.open(str(place / "file"), "the file") for place in (tmp_path, small.path, thin.path)
+    )
+    small.fill()
+    thin.fill()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(JournalError, match="File too large"):
+            plain.append(b"x" * 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for file in (full, lost):
+        with pytest.raises(JournalError, match="No space left on device"):
+            file.append(b"x" * 20_000)
+    assert [True, False, True] == [one.suspect for one in (plain, full, lost)]
+    with pytest.raises(JournalError, match="cannot be trusted"):
+        plain.append(b"x")
+    plain.replace([b"whole"])
+    plain.append(b"!")
+    assert b"whole!" == (tmp_path / "file").read_bytes() == plain.read()
+    for file in (plain, full, lost):
+        file.close()
 
 
 def test_what_the_disk_does_not_have_is_suspect(failing: FailingDisk) -> None:
