@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ __all__ = ["run"]
 
 _ANNEXES = 10_000
 _AT_ONCE = (1, 8, 64)
-_COMMITS = 448  # of a sample: 64 annexes on their way
+_LIVES = 64  # of a sample; each is some commits
 _MOST_RUNS = 9
 _KIB = 1024
 _MIB = _KIB * _KIB
@@ -106,30 +106,28 @@ def _annex(number: int) -> Annex:
     )
 
 
-def _life(number: int) -> Iterator[Annex]:
-    """Yield an annex as it is put, from its promise until it is active."""
-    annex = _annex(number)
-    yield annex
-    annex = replace(annex, state=AnnexState.PROVISIONING)
-    yield annex
+def _life(number: int) -> list[Annex]:
+    """Return an annex as it is put, time and again, from its promise until it is active."""
+    puts = [_annex(number)]
+    puts.append(replace(puts[-1], state=AnnexState.PROVISIONING))
     for step in list(StepName)[:4]:
-        annex = replace(annex, done=(*annex.done, step))
+        puts.append(replace(puts[-1], done=(*puts[-1].done, step)))
         if step is StepName.REQUEST_SPOT_FLEET:
-            annex = replace(annex, capacity_id=f"sfr-{annex.identity.id}")
-        yield annex
-    yield replace(annex, state=AnnexState.ACTIVE, activated=annex.created + 5)
+            puts[-1] = replace(puts[-1], capacity_id=f"sfr-{puts[0].identity.id}")
+    puts.append(replace(puts[-1], state=AnnexState.ACTIVE, activated=puts[0].created + 5))
+    return puts
 
 
 def _open(path: Path) -> FileJournal:
     return FileJournal.open(str(path), Quoting(condor.quote, condor.unquote))
 
 
-async def _put_all(journal: FileJournal, numbers: range, at_once: int) -> None:
+async def _put_all(journal: FileJournal, lives: Sequence[Sequence[Annex]], at_once: int) -> None:
     """Bring annexes to life, so many at once."""
 
     async def some(first: int) -> None:
-        for number in numbers[first::at_once]:
-            for annex in _life(number):
+        for life in lives[first::at_once]:
+            for annex in life:
                 await journal.put(annex)
 
     await asyncio.gather(*map(some, range(at_once)))
@@ -144,7 +142,7 @@ def _written(directory: Path) -> tuple[Path, Path]:
 
     async def write() -> None:
         journal = _open(killed)
-        await _put_all(journal, range(_ANNEXES), _ANNEXES)
+        await _put_all(journal, list(map(_life, range(_ANNEXES))), _ANNEXES)
         await journal.close()
 
     asyncio.run(write())
@@ -206,20 +204,22 @@ class _Sampler:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._count = 0
-        self._texts = self._commits()
+        self._lives = list(map(_life, range(_LIVES)))
+        self._commits = sum(map(len, self._lives))
+        self._texts = self._written()
 
     def _path(self) -> Path:
         self._count += 1
         return self._directory / f"sample-{self._count}"
 
-    def _commits(self) -> list[bytes]:
+    def _written(self) -> list[bytes]:
         """Return what each commit of a sample writes, when they are made one at a time."""
         path, texts = self._path(), []
 
         async def write() -> None:
             journal = _open(path)
-            for number in range(_COMMITS // 7):
-                for annex in _life(number):
+            for life in self._lives:
+                for annex in life:
                     before = path.stat().st_size
                     await journal.put(annex)
                     with path.open("rb") as file:
@@ -262,12 +262,12 @@ class _Sampler:
         path = self._path()
         journal = _open(path)
         began = time.perf_counter()
-        await _put_all(journal, range(_COMMITS // 7), at_once)
+        await _put_all(journal, self._lives, at_once)
         took = time.perf_counter() - began
         await journal.close()
         for one in path.parent.glob(f"{path.name}*"):
             one.unlink()
-        return _COMMITS / took
+        return self._commits / took
 
 
 def _show_commits(runs: int, directory: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "ended",
     "ids",
     "in_journal",
+    "inode_in",
     "journal_in",
     "recent",
     "reopened",
@@ -102,6 +103,11 @@ def text_in(directory: Path) -> str:
 def size_in(directory: Path) -> int:
     """Return how many bytes a directory's journal has."""
     return journal_in(directory).stat().st_size
+
+
+def inode_in(directory: Path) -> int:
+    """Return which file a directory's journal is."""
+    return journal_in(directory).stat().st_ino
 
 
 async def until(look: Callable[[], bool]) -> None:

@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _LEASE_INTERVAL = 1.0
 _JITTER = 0.1
+_SAID_AT = 2  # looks: an annex may have ended during the first
 LOOKS_AT_ONCE = 4
 """Accounts that are looked at together.
 
@@ -252,7 +253,7 @@ class Keeper:
             self._limits(),
             now=self._clock(),
         )
-        for key in doubts.keys() - self._orphan_doubts.get(account, {}).keys():
+        for key in [key for key, doubt in doubts.items() if doubt.looks == _SAID_AT]:
             _log.warning("%s: in AWS with this daemon's tag, but the journal does not know it", key)
         self._orphan_doubts[account] = doubts
         for orphan in ripe:

@@ -250,6 +250,14 @@ class Worker:
                 annex, aws, halt, self._heard(annex, tell)
             )
         self._changed(annex_id)
+        if isinstance(halt.reason, ShuttingDownError) and failure is not None:
+            cut_off = ShuttingDownError(
+                "annexd is shutting down; the new end of the lease is promised, and comes about at "
+                "its next start",
+                advice="`condor_annex status` tells.",
+            )
+            cut_off.aws_may_have_acted = True
+            raise cut_off
         if failure is not None:
             raise halt.reason or failure
         _log.info("annex %s: lease until %d", annex_id, annex.lease.expires)

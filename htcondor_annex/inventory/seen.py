@@ -25,6 +25,7 @@ __all__ = [
 ALIVE = ("pending", "running", "stopping", "stopped")
 """Instance states from which it may still work, or cost something; the rest is its end."""
 _CANCELLED = frozenset({"cancelled", "cancelled_running", "cancelled_terminating"})
+_OVER = "cancelled"
 _EPOCH = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
@@ -60,6 +61,11 @@ class Fleet:
     def cancelled(self) -> bool:
         """Whether it launches nothing any more."""
         return self.state in _CANCELLED
+
+    @property
+    def over(self) -> bool:
+        """Whether it is cancelled, and AWS knows of no instance of it that lives."""
+        return self.state == _OVER
 
 
 @dataclass(frozen=True, slots=True)

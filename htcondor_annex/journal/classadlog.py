@@ -154,6 +154,12 @@ def _check(words: list[str], least: int, most: int) -> list[str]:
     return words
 
 
+def _writable(operation: Operation) -> Operation:
+    """Return an operation that could be written as well; raises ValueError if it could not."""
+    encode(operation)
+    return operation
+
+
 def decode(line: str) -> Operation:
     """Return one line's operation.
 
@@ -170,17 +176,17 @@ def decode(line: str) -> Operation:
     if code == "103":
         if len(words) != _SET_WORDS or not (words[1] and words[2] and words[3].strip()):
             raise ValueError("an attribute without a value")
-        return SetAttribute(words[1], words[2], words[3])
+        return _writable(SetAttribute(words[1], words[2], words[3]))
     words = line.split()[1:]
     match code:
         case "101":
             # HTCondor itself leaves out types that are empty.
             key, *types = _check(words, 1, 3)
-            return NewClassAd(key, *(*types, EMPTY_TYPE, EMPTY_TYPE)[:2])
+            return _writable(NewClassAd(key, *(*types, EMPTY_TYPE, EMPTY_TYPE)[:2]))
         case "102":
-            return DestroyClassAd(*_check(words, 1, 1))
+            return _writable(DestroyClassAd(*_check(words, 1, 1)))
         case "104":
-            return DeleteAttribute(*_check(words, 2, 2))
+            return _writable(DeleteAttribute(*_check(words, 2, 2)))
         case "107":
             number, _, created = _check(words, 3, 3)
             return HistoricalSequenceNumber(int(number), int(created))
@@ -211,11 +217,12 @@ class Reader:
         """How far the log is good."""
         return End(self._good, self._transactions)
 
-    def skip_transaction(self, length: int) -> None:
-        """Count a whole transaction of so many bytes, which somebody else has read."""
+    def skip(self, length: int, transactions: int) -> None:
+        """Count so many bytes of whole transactions, which somebody else has read."""
         self._offset += length
-        self._good = self._offset
-        self._transactions += 1
+        self._transactions += transactions
+        if transactions:
+            self._good = self._offset
 
     def line(self, number: int, line: str) -> None:
         """Read a line.

@@ -49,11 +49,13 @@ class Written(NamedTuple):
     Attributes:
         in_history: Whether the annexes that are over are in the history now.
         history_error: Why they are not.
-        error: Why the journal could not be written.
+        in_journal: Whether there was something to write to the journal, and it is there now.
+        error: Why it is not.
     """
 
     in_history: bool
     history_error: JournalError | None
+    in_journal: bool
     error: JournalError | None
 
 
@@ -188,23 +190,22 @@ class OnDisk:
                 in_history = True
                 wanted = {**wanted, **then}
         try:
-            self._write(wanted)
+            return Written(in_history, history_error, self._write(wanted), None)
         except JournalError as error:
-            return Written(in_history, history_error, error)
-        return Written(in_history, history_error, None)
+            return Written(in_history, history_error, False, error)  # noqa: FBT003  (a field)
 
-    def _write(self, wanted: Mapping[str, Annex | None]) -> None:
+    def _write(self, wanted: Mapping[str, Annex | None]) -> bool:
         changes = {
             key: self._quoting.change(key, self._kept.get(key), annex)
             for key, annex in wanted.items()
         }
         data = b"".join(map(transaction, changes.values()))
-        if not data:
-            return
         if self._file.suspect:
             self._rewrite(data)
-        else:
+        elif data:
             self._file.append(data)
+        else:
+            return False
         for key, annex in wanted.items():
             if annex is None:
                 self._texts.drop(key)
@@ -212,6 +213,7 @@ class OnDisk:
             elif changes[key]:
                 self._texts.add(key, changes[key])
                 self._kept[key] = annex
+        return True
 
     def _rewrite(self, data: bytes = b"") -> None:
         """Write the mere state, and what is to be committed now, in place of the log."""

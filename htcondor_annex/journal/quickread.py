@@ -103,18 +103,26 @@ def read(data: bytes) -> tuple[Texts, End]:
     texts = Texts()
     reader = classadlog.Reader(texts.take)
     usual = b"\0" not in data
-    number, position = 1, 0
+    number, counted, position = 1, 0, 0
     while position < len(data):
-        found = _USUAL.match(data, position) if usual and reader.idle else None
-        if found is not None:
-            texts.add(found[1].decode(), found[2])
-            reader.skip_transaction(found.end() - position)
-            number += found[2].count(b"\n") + 2
-            position = found.end()
-        else:
-            end = data.find(b"\n", position) + 1
-            if not end:
-                break  # torn: the write did not finish
-            reader.line(number, data[position:end].decode("utf-8", "surrogateescape"))
-            number, position = number + 1, end
+        if usual and reader.idle:
+            after, transactions = _take_usual(data, position, texts.found)
+            reader.skip(after - position, transactions)
+            position = after
+        end = data.find(b"\n", position) + 1
+        if not end:
+            break  # the end, or torn: the write did not finish
+        number += data.count(b"\n", counted, position)
+        reader.line(number, data[position:end].decode("utf-8", "surrogateescape"))
+        counted, position = position, end
     return texts, reader.so_far
+
+
+def _take_usual(data: bytes, position: int, found: dict[str, list[bytes]]) -> tuple[int, int]:
+    """Take transactions of the usual form; return where they end, and how many they were."""
+    transactions = 0
+    while match := _USUAL.match(data, position):
+        found.setdefault(match[1].decode(), []).append(match[2])
+        position = match.end()
+        transactions += 1
+    return position, transactions

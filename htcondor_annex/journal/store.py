@@ -12,9 +12,8 @@ AWS. An annex that is over goes to the history first, and out of the journal the
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from htcondor_annex.annex import Annex
 from htcondor_annex.errors import JournalError, RequestError
@@ -31,8 +30,7 @@ _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(NamedTuple):
     """One change that somebody waits for.
 
     Attributes:
@@ -221,22 +219,20 @@ class FileJournal:
     ) -> None:
         if isinstance(outcome, Exception):
             _log.error("writing the journal: a defect", exc_info=outcome)
-            outcome = Written(False, None, JournalError(f"the journal fails: {outcome!r}"))  # noqa: FBT003  (a field)
+            error = JournalError(f"the journal fails: {outcome!r}")
+            outcome = Written(in_history=False, history_error=None, in_journal=False, error=error)
         if outcome.in_history:
             for annex in over:
                 del self._over[annex.identity.id]
                 keys[annex.identity.id] = None
         if over:
             self._say("the history", outcome.history_error)
-        self._say("the journal", outcome.error)
-        if outcome.error is None:
-            for commit in commits:
-                if not commit.done.done():
-                    commit.done.set_result(None)
-        else:
+        if outcome.error or outcome.in_journal:
+            self._say("the journal", outcome.error)
+        if outcome.error:
             self._dirty = {**keys, **self._dirty}
-            for commit in reversed(commits):
-                self._refuse(commit, outcome.error)
+        for commit in reversed(commits):  # each has as its before what came just earlier
+            self._settle(commit, outcome.error)
         if outcome.error or self._over:
             self._try_later()
         self._go_on()
@@ -257,19 +253,21 @@ class FileJournal:
             _log.error("compacting the journal: a defect", exc_info=outcome)
         self._go_on(may_compact=False)
 
-    def _refuse(self, commit: _Commit, error: JournalError) -> None:
-        """Take a change back that was not written; or let it stand, to be written later."""
-        if commit.refusable:
+    def _settle(self, commit: _Commit, error: JournalError | None) -> None:
+        """Tell who waits; a change that was not written is taken back, or stands for later."""
+        refusal = None
+        if error is not None and commit.refusable:
+            refusal = JournalError(error.message, advice=error.advice)
             if commit.before is None:
                 self._annexes.pop(commit.key, None)
             elif self._annexes.get(commit.key) is commit.after:
                 self._annexes[commit.key] = commit.before
         if commit.done.done():
             return
-        if commit.refusable:
-            commit.done.set_exception(JournalError(error.message, advice=error.advice))
-        else:
+        if refusal is None:
             commit.done.set_result(None)
+        else:
+            commit.done.set_exception(refusal)
 
     def _say(self, what: str, error: JournalError | None) -> None:
         """Log once that something fails, and once that it does no more."""

@@ -219,7 +219,8 @@ def _cancel_fleet(annex: Annex, aws: Caller) -> Undone:
         # AWS ends them with their fleet, unless someone cancelled it and let them run.
         _in_parts(aws, "TerminateInstances", "InstanceIds", [one.id for one in instances])
         raise _still_there(f"{len(instances)} instances are still there")
-    return Undone.SEEN if fleets else Undone.UNSEEN
+    # Cancelled but not over, it may have instances that AWS does not show yet.
+    return Undone.SEEN if fleets and all(one.over for one in fleets) else Undone.UNSEEN
 
 
 _UNDO: Mapping[StepName, Callable[[Annex, Caller], Undone]] = {

@@ -20,6 +20,7 @@ _COMEBACK_INTERVAL = 0.25
 _REPLY_SECONDS = 900.0  # far more than the daemon may take: every call of it has a time-out
 _COMEBACK_SECONDS = 60.0  # condor_master starts a daemon that ended after 10 s, then 11, 13 ...
 _BUSY = "BusyError"
+_LEAVING = "ShuttingDownError"
 _MAX_LINE = 16 * 1024 * 1024
 _MAX_HEAD = 8190
 _MOST_HEADERS = 64
@@ -189,7 +190,9 @@ def ask(
             )
         except (BrokenOffError, SendError, DaemonUnreachableError, RemoteError) as error:
             never_there = isinstance(error, DaemonUnreachableError) and not end
-            refused = isinstance(error, RemoteError) and error.told != _BUSY
+            # A daemon on its way out may have taken up what was asked before; the next one tells.
+            passing = {_BUSY, _LEAVING} if end else {_BUSY}
+            refused = isinstance(error, RemoteError) and error.told not in passing
             if never_there or refused or (end and time.monotonic() > end):
                 raise
             end = end or time.monotonic() + _COMEBACK_SECONDS

@@ -9,6 +9,7 @@ import pytest
 from localcloud import LocalCloud
 from tests.support import Annexd, Ended, console_config, wait_for
 
+_LOOKED = "request spot fleet: looked for"
 _LONG = {"ANNEXD_RETRY_TIME": "1", "ANNEXD_CONFIRM_TIME": "600"}
 
 
@@ -20,14 +21,31 @@ def annexd(own_annexd: Annexd) -> Annexd:
     return own_annexd
 
 
+def _lose_a_fleet(annexd: Annexd, cloud: LocalCloud, *, stay: bool = False) -> Ended:
+    """Ask for an annex whose fleet AWS makes, does not tell of and hides, until it is looked for.
+
+    Whoever asks stays to hear that it is not yet undone (half a minute), or leaves.
+    """
+    cloud.hide(600)
+    cloud.lose("RequestSpotFleet", when="after", times=99)
+    config = annexd.directory / "config.json"
+    config.write_text(json.dumps(console_config()))
+    command = annexd.tool_command("-annex-name", "hidden", str(config))
+    with subprocess.Popen(
+        command, env=annexd.environment, stderr=subprocess.PIPE, text=True
+    ) as tool:
+        wait_for(lambda: _LOOKED in annexd.said(), "look for it")
+        if not stay:
+            tool.kill()
+        _, err = tool.communicate(timeout=60)
+    return Ended(tool.returncode, "", err)
+
+
 def test_a_fleet_that_aws_does_not_show_yet_is_waited_for(
     annexd: Annexd, cloud: LocalCloud
 ) -> None:
     """Made with no answer and hidden, the fleet is looked for until it shows, and cancelled."""
-    cloud.hide(600)
-    cloud.lose("RequestSpotFleet", when="after", times=99)
-    ended = annexd.ask(console_config(), "-annex-name", "hidden")
-    wait_for(lambda: "request spot fleet: looked for" in annexd.said(), "look for it")
+    ended = _lose_a_fleet(annexd, cloud, stay=True)
     assert ended.status == 5
     assert "Not all is undone yet" in ended.err
     assert annexd.status("hidden")["state"] == "rolling back"
@@ -39,21 +57,17 @@ def test_a_fleet_that_aws_does_not_show_yet_is_waited_for(
 
 def test_a_rule_guards_what_is_looked_for(annexd: Annexd, cloud: LocalCloud) -> None:
     """As long as it is not certain that there is no fleet, rule and target stay."""
-    cloud.hide(600)
-    cloud.lose("RequestSpotFleet", when="after", times=99)
-    annexd.ask(console_config())
-    wait_for(lambda: "request spot fleet: looked for" in annexd.said(), "look for it")
+    _lose_a_fleet(annexd, cloud)
     assert (len(cloud.contents().rules), len(cloud.contents().targets)) == (1, 1)
 
 
 def test_a_look_goes_on_after_a_crash(annexd: Annexd, cloud: LocalCloud) -> None:
     """Killed while it looks, the next daemon looks on, and finds."""
-    cloud.hide(600)
-    cloud.lose("RequestSpotFleet", when="after", times=99)
-    annexd.ask(console_config())
+    _lose_a_fleet(annexd, cloud)
+    looks = annexd.said().count(_LOOKED)
     annexd.stop(signal.SIGKILL)
     annexd.start()
-    wait_for(lambda: annexd.said().count("request spot fleet: looked for") > 1, "look for it")
+    wait_for(lambda: annexd.said().count(_LOOKED) > looks, "look for it")
     assert len(cloud.contents().fleets) == 1
     cloud.calm()
     wait_for(lambda: cloud.contents().empty, "end of the fleet")

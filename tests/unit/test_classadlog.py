@@ -12,6 +12,7 @@ from htcondor_annex.journal.classadlog import (
     NewClassAd,
     Operation,
     SetAttribute,
+    decode,
     encode,
     encode_transaction,
     load,
@@ -124,3 +125,10 @@ def test_htcondors_own_short_forms_are_read() -> None:
     assert [NewClassAd("0.0", "Job"), NewClassAd("x", "(empty)")] == load(
         b"105\n101 0.0 Job\n101 x\n106\n"
     ).operations
+
+
+@pytest.mark.parametrize("line", ['103 key "Name 1', "103 key 1st 1", "102 k\u00e9y"])
+def test_what_could_not_be_written_is_no_operation(line: str) -> None:
+    """A name or a key that no writer writes is damage, told with its line."""
+    with pytest.raises(ValueError, match="cannot"):
+        decode(line)

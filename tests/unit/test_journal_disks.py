@@ -1,6 +1,7 @@
 """The journal on disks that are full, and on disks that fail."""
 
 import asyncio
+import logging
 import os
 import resource
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ from tests.journals import (
     ended,
     ids,
     in_journal,
+    inode_in,
     journal_in,
     recent,
     reopened,
     size_in,
+    until,
 )
 
 
@@ -115,6 +118,50 @@ def test_what_was_refused_is_not_written_with_what_comes_next(small: SmallDisk) 
     assert [an_annex(1), an_annex(3)] == reopened(small.path)
 
 
+def test_it_is_said_once_that_the_disk_is_full_and_once_that_it_is_not(
+    small: SmallDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many requests are refused, and however often nothing is tried again."""
+    monkeypatch.setattr("htcondor_annex.journal.store._RETRY_SECONDS", 0.02)
+
+    async def story(journal: FileJournal) -> None:
+        small.fill()
+        for number in range(3):
+            with pytest.raises(JournalError):
+                await journal.put(an_annex(number, parameters=BIG))
+            await asyncio.sleep(0.1)
+        assert "can be written again" not in caplog.text
+        small.free()
+        await journal.put(an_annex(4))
+
+    with caplog.at_level(logging.INFO):
+        in_journal(small.path, story)
+    assert 1 == caplog.text.count("No space left on device")
+    assert 1 == caplog.text.count("the journal can be written again")
+
+
+def test_a_disk_that_is_mended_is_written_to_at_once(
+    failing: FailingDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The whole state is written anew when that is possible, whether or not anything changed."""
+    monkeypatch.setattr("htcondor_annex.journal.store._RETRY_SECONDS", 0.02)
+    before = []
+
+    async def story(journal: FileJournal) -> None:
+        await journal.put(an_annex(1))
+        before.append(inode_in(failing.path))
+        failing.fail()
+        with pytest.raises(JournalError):
+            await journal.put(an_annex(2))
+        failing.mend()
+        await until(lambda: "the journal can be written again" in caplog.text)
+        assert before != [inode_in(failing.path)]
+
+    with caplog.at_level(logging.INFO):
+        in_journal(failing.path, story)
+    assert ["id-1"] == ids(reopened(failing.path))
+
+
 def test_a_full_disk_does_not_keep_the_daemon_down(small: SmallDisk) -> None:
     """With no room at all a journal that is there opens, torn end and all, and serves again."""
 
@@ -195,7 +242,7 @@ def test_room_that_is_missing_at_fdatasync_is_an_error_of_the_disk(thin: ThinDis
         await journal.put(an_annex(1))
         thin.fill()
         with pytest.raises(JournalError, match="No space left on device"):
-            await journal.put(an_annex(2, parameters=BIG))
+            await journal.put(an_annex(2, parameters={"UserData": "x" * 400_000}))
         await journal.put(an_annex(1, state=AnnexState.ENDING))
         thin.free()
         await journal.put(an_annex(3))
@@ -224,7 +271,7 @@ def test_after_which_errors_a_file_is_suspect(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     for file in (full, lost):
         with pytest.raises(JournalError, match="No space left on device"):
-            file.append(b"x" * 20_000)
+            file.append(b"x" * 400_000)
     assert [True, False, True] == [one.suspect for one in (plain, full, lost)]
     with pytest.raises(JournalError, match="cannot be trusted"):
         plain.append(b"x")
