@@ -5,21 +5,20 @@ build leaves files, which the next one throws away, and no mounts.
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.pool.cache import digest, made_once, tell
 from localcloud.pool.commands import PoolError, run
+from localcloud.pool.packages import INSTALL_SECONDS, build_environment, have
 
-__all__ = ["SUITES", "USERS", "build_environment", "made_base", "suite"]
+__all__ = ["SUITES", "USERS", "made_base", "suite"]
 
 SUITES = ("trixie", "sid")
 """Debian's stable release, which a test suite can rely on, and its newest HTCondor."""
 USERS = ("tester", "other")
 """Two users with no rights."""
 _PACKAGES = ("condor", "iproute2", "procps", "python3", "python3-pip", "python3-venv")
-_BUILD_SECONDS = 900
 
 # Inside: no service starts, dpkg need not reach the disk, and a mirror's index may be old.
 # Names are looked up in /etc/hosts alone: HTCondor's daemons would wait for an absent DNS.
@@ -63,18 +62,6 @@ def suite(environment: Mapping[str, str] = os.environ) -> str:
     return name
 
 
-def build_environment() -> dict[str, str]:
-    """Return the environment of a build: plain, but with the machine's proxies."""
-    proxies = ("http_proxy", "https_proxy", "no_proxy")
-    names = {*proxies, *(name.upper() for name in proxies)}
-    return {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
-        "DEBIAN_FRONTEND": "noninteractive",
-        **{name: value for name, value in os.environ.items() if name in names},
-    }
-
-
 def _mirror() -> str:
     """Return the Debian mirror that this machine uses already, or POOL_MIRROR.
 
@@ -87,29 +74,17 @@ def _mirror() -> str:
     question += ["Created-By: Packages", "Origin: Debian", "Label: Debian"]
     answer = run(question).out.split()
     if not answer:  # no index yet, as in a fresh image
-        run(["apt-get", "-q", "update"], seconds=_BUILD_SECONDS, environment=build_environment())
+        run(["apt-get", "-q", "update"], seconds=INSTALL_SECONDS, environment=build_environment())
         answer = run(question).out.split()
     if not answer:
         raise PoolError("apt-get knows no Debian mirror here: name one in POOL_MIRROR")
     return answer[0]
 
 
-def _have_debootstrap() -> None:
-    """Install debootstrap if it is not there."""
-    if shutil.which("debootstrap", path=build_environment()["PATH"]) is None:
-        tell("installing debootstrap by apt-get")
-        install = ["apt-get", "-q", "-y", "--no-install-recommends", "install"]
-        run(
-            [*install, "debootstrap", "debian-archive-keyring"],
-            seconds=_BUILD_SECONDS,
-            environment=build_environment(),
-        )
-
-
 def _make(name: str, directory: Path) -> None:
     """Fill a directory with Debian's root file system."""
     mirror = _mirror()
-    _have_debootstrap()
+    have("debootstrap", ["debootstrap", "debian-archive-keyring"])
     tell(f"making a Debian {name} with HTCondor; once, about a minute")
     # Namespaces of its own for each step: what is mounted goes with it, and so does every process
     # when this one ends or loses patience.
@@ -124,7 +99,7 @@ def _make(name: str, directory: Path) -> None:
         ["sh", "-c", _FILL, "sh", str(directory), *_PACKAGES],
         *(["chroot", str(directory), "useradd", "-m", "-s", "/bin/sh", user] for user in USERS),
     ):
-        run([*apart, *command], seconds=_BUILD_SECONDS, environment=build_environment())
+        run([*apart, *command], seconds=INSTALL_SECONDS, environment=build_environment())
     if not (directory / "usr/sbin/condor_master").exists():
         raise PoolError(f"Debian {name}'s package condor has no /usr/sbin/condor_master")
 
