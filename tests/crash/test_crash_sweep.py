@@ -159,13 +159,12 @@ def test_killed_at_every_point(sites: Sequence[Site], tmp_path: Path, scenario: 
 def test_killed_again_while_recovering(sites: Sequence[Site], tmp_path: Path) -> None:
     """A daemon that dies while it makes good a crash does no harm either, from its start on."""
     started: set[Point] = set()
-    for scenario in SCENARIOS:
-        plain = Sweep(scenario, tmp_path / scenario.name / "plain")
+    for number, scenario in enumerate(SCENARIOS):
+        directory = tmp_path / str(number)  # short: a socket's path has at most 107 bytes
+        plain = Sweep(scenario, directory / "plain")
         plain.record(sites[0])
         calls = [point for point in plain.recorded if _ANSWERED.fullmatch(point.label)]
-        sweep = Sweep(
-            scenario, tmp_path / scenario.name, calls[len(calls) * 3 // 4], known=frozenset(started)
-        )
+        sweep = Sweep(scenario, directory, calls[len(calls) * 3 // 4], known=frozenset(started))
         sweep.run(sites)
         _see(sweep)
         # A start is a start: what comes before the first call is swept once.
