@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from localcloud.closing import Closing
 
 __all__ = ["FUNCTION", "Canned", "main"]
 
@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Canned:
+class Canned(Closing):
     """Such a process; use it as a context manager."""
 
     def __init__(self, latency: float) -> None:
@@ -157,16 +157,7 @@ class Canned:
         with urllib.request.urlopen(self.endpoint + _SEEN, timeout=_PATIENCE) as answer:  # noqa: S310  (our own)
             return Counter(json.loads(answer.read()))
 
-    def __enter__(self) -> Self:
-        """Return this process."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End it: it sees its standard input end."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
