@@ -200,9 +200,13 @@ class Worker:
             self._halt(annex_id).set(CalledOffError(f"called off: {reason}"))
         async with self.lock(annex_id):
             annex = self._journal.get(annex_id)
+            making = self._tasks.get(annex_id)
+            if making is not None and annex is not None and annex.state is AnnexState.ACTIVE:
+                await asyncio.wait({making})  # it became active too late to be called off
+                annex = self._journal.get(annex_id)
             if annex is None or annex.over:
                 return annex
-            if annex.state is AnnexState.ACTIVE and annex_id not in self._tasks:
+            if annex.state is AnnexState.ACTIVE:
                 annex = advance(replace(annex, lease_wanted=None), AnnexEvent.END, error=reason)
                 _log.info("annex %s is ended: %s", annex_id, reason)
                 await self._journal.put(annex)
