@@ -24,8 +24,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from localcloud.closing import Closing
 
 __all__ = ["Relay", "main"]
 
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Relay:
+class Relay(Closing):
     """A relay's process; use it as a context manager."""
 
     def __init__(self, port: int, round_trip: float = 0, certificate: Path | None = None) -> None:
@@ -135,16 +135,7 @@ class Relay:
             raise RuntimeError(f"the relay did not start: status {self._process.wait(_PATIENCE)}")
         self.port = int(said)
 
-    def __enter__(self) -> Self:
-        """Return this relay."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End it: it sees its standard input end."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

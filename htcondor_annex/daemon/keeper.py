@@ -135,18 +135,21 @@ class Keeper:
             pause = min(self.knobs.poll_interval, self.knobs.reconcile_interval)
             await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  (a wait)
 
-    def _accounts(self, *, whole: bool) -> dict[Account, list[Annex]]:
+    def _accounts(self, *, whole: bool) -> set[Account]:
         """Return the accounts with annexes; for a whole look those with annexes of late too."""
-        found: dict[Account, list[Annex]] = {}
-        for annex in self._journal.annexes():
-            found.setdefault(account_of(annex), []).append(annex)
+        found = {account_of(annex) for annex in self._journal.annexes()}
         if whole:
             # An annex's things live no longer than the longest lease after its end.
             oldest = time.time() - self.knobs.max_lease
-            for annex in self._journal.recent():
-                if annex.ended is not None and annex.ended > oldest:
-                    found.setdefault(account_of(annex), [])
+            found |= {
+                account_of(annex)
+                for annex in self._journal.recent()
+                if annex.ended is not None and annex.ended > oldest
+            }
         return found
+
+    def _known(self) -> set[str]:
+        return {annex.identity.id for annex in self._journal.annexes()}
 
     async def _look(self, *, whole: bool) -> None:
         """Look at every account once, and act on what was seen."""
@@ -168,23 +171,22 @@ class Keeper:
                 for key, (first, sharing) in by_key.items()
             )
         )
-        known = {annex.identity.id for annex in self._journal.annexes()}
+        known = self._known()
         self._sights = {key: sight for key, sight in self._sights.items() if key in known}
         for memory in (self._doubts, self._orphan_doubts, self._troubles):
-            for account in memory.keys() - accounts.keys():
+            for account in memory.keys() - accounts:
                 memory.pop(account)
 
     async def _look_at(
         self, survey: Survey, account: Account, sharing: Iterable[Account], *, whole: bool
     ) -> None:
         """Look with the keys of one account, for all that share them."""
-        annexes = self._of(sharing)
         templates = {
             annex.capacity_id
-            for annex in annexes
+            for annex in self._of(sharing)
             if annex.capacity_id and not annex.parameters.get("LaunchSpecifications")
         }
-        known = {annex.identity.id for annex in self._journal.annexes()}
+        known = self._known()
         async with self._turn:
             try:
                 aws = await self._keyring.calls(account)
@@ -246,7 +248,7 @@ class Keeper:
 
     async def _end_orphans(self, account: Account, holdings: Holdings) -> None:
         ripe, doubts = orphans(
-            {annex.identity.id for annex in self._journal.annexes()},
+            self._known(),
             self._journal.annexd_id,
             holdings,
             self._orphan_doubts.get(account, {}),

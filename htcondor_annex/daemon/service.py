@@ -117,7 +117,7 @@ class Service:
                 return annex
         return None
 
-    def _living(self, owner: Owner, name: str) -> Annex:
+    def _named(self, owner: Owner, name: str) -> Annex:
         annex = self._find(owner, name)
         if annex is None:
             raise NoSuchAnnexError(
@@ -248,7 +248,7 @@ class Service:
             CalledOffError: If it is not active.
             AnnexError: If the lease could not be changed.
         """
-        annex = self._living(owner, name)
+        annex = self._named(owner, name)
         expires = new_end(annex, duration, now=int(time.time()), max_lease=self.knobs.max_lease)
         work = self._worker.start(self._worker.update_lease(annex.identity.id, expires, tell))
         return await asyncio.shield(work)
@@ -263,7 +263,7 @@ class Service:
             NoSuchAnnexError: If the owner has none of that name or id.
             NotDoneError: If it is not all gone in time; the daemon goes on with it.
         """
-        annex = self._living(owner, name)
+        annex = self._named(owner, name)
         if annex.over:
             tell({"remark": f"it had ended already, at {iso8601(annex.ended or 0)}"})
             return annex

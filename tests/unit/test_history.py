@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from htcondor_annex.annex import Annex
 from htcondor_annex.errors import JournalError
 from htcondor_annex.journal import history as module
 from htcondor_annex.journal.history import History, HistoryFile
-from tests.disks import FailingDisk, SmallDisk, failing_disk, small_disk
+from tests.disks import FailingDisk, SmallDisk
 from tests.journals import QUOTING, ended, ids
 
 
@@ -152,20 +151,6 @@ def test_only_the_tail_is_read(
         _append(path, ended(number))
     monkeypatch.setattr(module, "_TAIL_BYTES", path.stat().st_size // 2)
     assert (["id-3", "id-4"], "") == (_recent(path), caplog.text)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A file system of 64 KiB."""
-    with small_disk(tmp_path) as disk:
-        yield disk
-
-
-@pytest.fixture
-def failing(tmp_path: Path) -> Iterator[FailingDisk]:
-    """A file system that can be made to fail."""
-    with failing_disk(tmp_path) as disk:
-        yield disk
 
 
 def test_a_full_disk_leaves_the_history_as_it_was(small: SmallDisk) -> None:

@@ -18,8 +18,6 @@ from tests.disks import (
     FailingDisk,
     SmallDisk,
     ThinDisk,
-    failing_disk,
-    small_disk,
     thin_disk,
 )
 from tests.journals import (
@@ -35,20 +33,6 @@ from tests.journals import (
     size_in,
     until,
 )
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A file system of 64 KiB."""
-    with small_disk(tmp_path) as disk:
-        yield disk
-
-
-@pytest.fixture
-def failing(tmp_path: Path) -> Iterator[FailingDisk]:
-    """A file system that can be made to fail."""
-    with failing_disk(tmp_path) as disk:
-        yield disk
 
 
 @pytest.fixture
