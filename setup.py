@@ -59,9 +59,13 @@ setup(
         (
             "share/htcondor-annex/templates",
             [
+                "templates/annexd-policy.json",
                 "templates/config.json",
+                "templates/configuration-bucket.json",
+                "templates/fleet-role.json",
                 "templates/instance-role.json",
                 "templates/lease-function.json",
+                "templates/security-group.json",
             ],
         ),
     ],

@@ -4,14 +4,17 @@ python docs/generate.py          writes them
 python docs/generate.py -check   says which are stale, and ends with 1 if any is
 """
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from htcondor_annex.annex import TRANSITIONS, AnnexState
+from htcondor_annex.annex import TRANSITIONS, AnnexState, LeaseMethod
 from htcondor_annex.errors import ExitStatus
 from htcondor_annex.knobs import KNOBS
 from htcondor_annex.provision.table import STEPS, UPDATE
+from htcondor_annex.templates.permissions import GRANTS
+from htcondor_annex.templates.reasons import INSTANCE_ROLE, LEASE_FUNCTION
 from htcondor_annex.tool.options import FLAGS, USAGE
 
 __all__ = ["main", "pages"]
@@ -105,10 +108,12 @@ def _states() -> str:
     final = set(AnnexState) - {state for state, _ in TRANSITIONS}
     ends = [f"    {names[state]} --> [*]" for state in AnnexState if state in final]
     steps = [
-        f"| {step.name} | {', '.join(sorted(step.needs)) or 'nothing'} | "
+        f"| {method} | {step.name} | {', '.join(sorted(step.needs)) or 'nothing'} | "
         f"{'is undone' if step.leaves else 'leaves nothing'} |"
-        for step in STEPS.values()
+        for method in LeaseMethod
+        for step in STEPS[method].values()
     ]
+    updates = [f"- {method}: " + ", ".join(UPDATE[method]) + "." for method in LeaseMethod]
     return "\n".join(
         [
             "# The life of an annex",
@@ -125,18 +130,78 @@ def _states() -> str:
             "",
             "A step starts when all that it needs is done; the lease stands before any capacity is",
             "asked for. After a failure the steps are undone from the last to the first. An annex",
-            "that ends is undone in the same order.",
+            "that ends is undone in the same order. `ANNEX_LEASE_METHOD` says which steps there",
+            "are.",
             "",
-            "| step | needs | on failure |",
-            "|---|---|---|",
+            "| method | step | needs | on failure |",
+            "|---|---|---|---|",
             *steps,
             "",
             "## The steps of a lease's update",
             "",
-            "The state stays `active`. In this order: " + ", ".join(UPDATE) + ".",
+            "The state stays `active`. By method, in this order:",
+            "",
+            *updates,
             "",
         ]
     )
+
+
+def _reasons(reasons: Mapping[str, str]) -> list[str]:
+    rows = [f"| `{action}` | {_cell(reason)} |" for action, reason in reasons.items()]
+    return ["| action | why |", "|---|---|", *rows, ""]
+
+
+def _permissions() -> str:
+    lines = [
+        "# Permissions",
+        "",
+        _NOTE,
+        "Every permission that anything of this project has in AWS, and why. No action has a",
+        "wildcard; what can end something asks for a tag of an annex, or of a lease.",
+        "",
+    ]
+    for who, title, what in (
+        (
+            "annexes",
+            "## annexd-policy.json: for every annex",
+            "For the keys that `condor_annex` names, with which annexd asks for annexes.",
+        ),
+        (
+            "setup",
+            "## annexd-policy.json: for the set-up",
+            "For the keys of `-setup`, `-check-setup` and `-teardown`; others may go without.",
+        ),
+    ):
+        lines += [title, "", what, ""]
+        for grant in (one for one in GRANTS if one.who == who):
+            on = ", ".join(f"`{one.format(partition='aws')}`" for one in grant.resources)
+            lines += [f"### {grant.sid}", "", f"On {on}", ""]
+            if grant.condition:
+                condition = json.dumps(grant.condition).replace("{partition}", "aws")
+                lines += [f"if `{condition}`.", ""]
+            lines += _reasons(grant.actions)
+    lines += [
+        "## lease-function.json: the role of the lease function",
+        "",
+        *_reasons(LEASE_FUNCTION),
+        "EventBridge may run the function for rules `htcondor-annex-*` and for the sweep of the",
+        "stack, in the same account, and nobody else may.",
+        "",
+        "## instance-role.json: the role of the instances",
+        "",
+        *_reasons(INSTANCE_ROLE),
+        "## fleet-role.json: the role of Spot Fleets",
+        "",
+        "AWS's own managed policy `AmazonEC2SpotFleetTaggingRole`, which the EC2 User Guide asks",
+        'for ("Spot Fleet permissions"); only `spotfleet.amazonaws.com` may take the role.',
+        "",
+        "## configuration-bucket.json: the bucket",
+        "",
+        "Its policy allows nothing to anybody, and refuses what comes without TLS.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def pages() -> dict[Path, str]:
@@ -145,6 +210,7 @@ def pages() -> dict[Path, str]:
         _REFERENCE / "knobs.md": _knobs(),
         _REFERENCE / "condor_annex.md": _tool(),
         _REFERENCE / "annex-states.md": _states(),
+        _REFERENCE / "permissions.md": _permissions(),
     }
 
 

@@ -1,23 +1,28 @@
-"""The lease function: AWS Lambda runs it by the rule of an annex, and it ends what has expired.
+"""The lease function: AWS Lambda runs it by rules, and it ends the annexes whose lease is over.
 
-It is inlined into `templates/lease-function.json`, and so imports nothing but the standard library
-and boto3, which Lambda brings along. What decides is pure and comes first. The rule's input is:
+The template inlines it together with `over.py`, which decides, and so both import nothing but the
+standard library and boto3, which Lambda brings along. Its events:
 
-    {"AnnexID": str, "LeaseExpiration": int, "RuleName": str,
-     "S3BucketName": str, "S3Key": str}           (the last two both or neither)
+    {"AnnexID": str, "LeaseExpiration": int, "RuleName": str, "S3BucketName": str, "S3Key": str}
+        the rule of one annex; the last two both or neither;
+    {"Sweep": true}
+        the stack's own schedule: every annex whose tags say that its lease is over, rule or not;
+    {"Sweep": true, "DryRun": true}
+        the same, but nothing is ended; the report says what would be.
 
-The order is fixed: fleets are cancelled before instances are ended, or a fleet of type maintain
-would replace them; then the configuration object; the rule, which alone brings this function
-back, goes last, and only after a fresh look found nothing left. A part that fails never keeps
-another from ending. What is left is taken up by the next run.
+The newest end of a lease counts, of those that tags and rule name. The order is fixed: fleets are
+cancelled before instances are ended, or a fleet of type maintain would replace them; then the
+configuration object; the rule, which alone brings the function back for an annex, goes last, and
+only after a fresh look found nothing left. A part that fails never keeps another from ending. What
+is left is taken up by the next run.
 """
 
 import functools
 import json
-import re
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,22 +30,27 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-ID_TAG = "htcondor:annex-id"
-EXPIRES_TAG = "htcondor:lease-expires"
-FLEET_TAG = "aws:ec2spot:fleet-request-id"  # AWS itself tags a fleet's instances with it
-RULE_PREFIX = "htcondor-annex-"
+from htcondor_annex.lease.over import (
+    EXPIRES_TAG,
+    FLEET_TAG,
+    ID_TAG,
+    NOT_GONE,
+    OBJECT_RETRIES,
+    RULE_PREFIX,
+    UUID,
+    Annex,
+    BadEventError,
+    Lease,
+    Sweep,
+    Thing,
+    gather,
+    read_event,
+    read_expiry,
+    read_fleet,
+    read_instance,
+    read_tags,
+)
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_EPOCH = re.compile(r"[0-9]{1,12}")
-_LATEST = 253_402_300_799  # the last second of the year 9999
-_MAX_KEY_BYTES = 1024
-
-# EC2 User Guide, "Spot Fleet request states": in these a fleet may launch instances.
-_LIVE_FLEET = frozenset({"submitted", "active", "modifying"})
-# EC2 User Guide, "Instance lifecycle": all states that are not yet the end.
-_NOT_GONE = ("pending", "running", "shutting-down", "stopping", "stopped")
-_TO_END = frozenset(_NOT_GONE) - {"shutting-down"}
 # CancelSpotFleetRequestsError: the fleet is gone, or is being cancelled already.
 _CANCELLED_ALREADY = frozenset({"fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState"})
 _UNKNOWN_INSTANCE = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
@@ -58,136 +68,31 @@ Log = Callable[..., None]
 Clock = Callable[[], float]
 
 
-class BadEventError(ValueError):
-    """An event that names no lease."""
-
-
 class LeaseNotEndedError(Exception):
     """A part failed: Lambda shall count an error and, as it does, try again."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """What the rule's input says. Times are epoch seconds."""
-
-    annex_id: str
-    expires: int
-    rule: str
-    bucket: str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """A Spot Fleet of the annex."""
-
-    id: str
-    live: bool
-    expires: int | None
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance of the annex; `tagged` says whether by its own tag or by its fleet's alone."""
-
-    id: str
-    state: str
-    tagged: bool
-    expires: int | None
 
 
 @dataclass
 class Report:
     """What a run found and did; counts. `failures` names the parts that failed."""
 
-    annex_id: str
-    expired: bool = False
+    sweep: bool = False
+    dry_run: bool = False
+    fleets: int = 0
+    instances: int = 0
+    expired: int = 0
     fleets_cancelled: int = 0
     instances_ended: int = 0
-    object_deleted: bool = False
+    objects_deleted: int = 0
     left: int | None = None
-    rule_deleted: bool = False
+    rules_deleted: int = 0
     failures: list[str] = field(default_factory=list)
 
 
-# -- Decisions: pure -------------------------------------------------------------------------------
-
-
-def read_event(event: object) -> Lease:
-    """Check an event at the door.
-
-    Raises:
-        BadEventError: Saying what is wrong, without any value of the event.
-    """
-    if not isinstance(event, Mapping):
-        raise BadEventError("the event is not a JSON object")
-    annex_id = event.get("AnnexID")
-    if not isinstance(annex_id, str) or not _UUID.fullmatch(annex_id):
-        raise BadEventError("AnnexID is not a UUID in lower case")
-    expires = event.get("LeaseExpiration")
-    if not isinstance(expires, int) or isinstance(expires, bool) or not 0 < expires <= _LATEST:
-        raise BadEventError("LeaseExpiration is not a whole number of epoch seconds")
-    rule = event.get("RuleName")
-    if rule != RULE_PREFIX + annex_id:
-        raise BadEventError("RuleName is not the name of this annex's rule")
-    bucket, key = event.get("S3BucketName"), event.get("S3Key")
-    if (bucket is None) != (key is None):
-        raise BadEventError("S3BucketName and S3Key come together or not at all")
-    if bucket is not None and not (isinstance(bucket, str) and _BUCKET.fullmatch(bucket)):
-        raise BadEventError("S3BucketName is no name of a bucket")
-    if key is not None and not (
-        isinstance(key, str) and 0 < len(key.encode(errors="replace")) <= _MAX_KEY_BYTES
-    ):
-        raise BadEventError("S3Key is no key of an object")
-    return Lease(annex_id, expires, rule, bucket, key)
-
-
-def has_expired(lease: Lease, now: float, known: Iterable[int | None]) -> bool:
-    """Whether the lease is over, the newest of the rule's input and the tags counting."""
-    return now > max([lease.expires, *(expires for expires in known if expires is not None)])
-
-
-def read_tags(listed: object) -> dict[str, str]:
-    """Return AWS's list of Key and Value as a mapping."""
-    tags = listed if isinstance(listed, list) else []
-    return {str(tag.get("Key")): str(tag.get("Value")) for tag in tags if isinstance(tag, Mapping)}
-
-
-def read_expiry(tags: Mapping[str, str]) -> int | None:
-    """Return the lease's end by a tag, or None if there is none that can be read."""
-    text = tags.get(EXPIRES_TAG, "")
-    return int(text) if _EPOCH.fullmatch(text) else None
-
-
-def own_fleet(described: Mapping[str, Any], annex_id: str) -> Fleet | None:
-    """Return the fleet of one SpotFleetRequestConfig if it is the annex's, by equality."""
-    tags = read_tags(described.get("Tags"))
-    if tags.get(ID_TAG) != annex_id:
-        return None
-    live = described.get("SpotFleetRequestState") in _LIVE_FLEET
-    return Fleet(str(described["SpotFleetRequestId"]), live, read_expiry(tags))
-
-
-def own_instance(
-    described: Mapping[str, Any], annex_id: str, fleets: frozenset[str]
-) -> Instance | None:
-    """Return an instance if it is the annex's and not yet gone.
-
-    DescribeInstances' filters are not trusted; what carries another annex's id is never ours.
-    """
-    tags = read_tags(described.get("Tags"))
-    state = str(described.get("State", {}).get("Name"))
-    owner = tags.get(ID_TAG)
-    mine = owner == annex_id or (owner is None and tags.get(FLEET_TAG) in fleets)
-    if not mine or state not in _NOT_GONE:
-        return None
-    return Instance(str(described["InstanceId"]), state, owner is not None, read_expiry(tags))
-
-
-def batches(items: list[str], size: int) -> Iterator[list[str]]:
+def batches(items: Sequence[str], size: int) -> Iterator[list[str]]:
     """Cut a list into parts of at most `size`."""
     for start in range(0, len(items), size):
-        yield items[start : start + size]
+        yield list(items[start : start + size])
 
 
 def code_of(error: Exception) -> str:
@@ -201,77 +106,148 @@ def code_of(error: Exception) -> str:
 
 
 class Run:
-    """One run for one lease. Clients, clock and log are handed in."""
+    """One run, for one lease or all. Clients, clock and log are handed in."""
 
     def __init__(
-        self, lease: Lease, client: Callable[[str], Any], log: Log, seconds_left: Clock
+        self,
+        asked: Lease | Sweep,
+        client: Callable[[str], Any],
+        log: Log,
+        seconds_left: Clock,
+        bucket: str = "",
     ) -> None:
-        """Take what may be ended, and the ways to boto3's clients, the log and the time left."""
-        self._lease, self._client, self._log = lease, client, log
-        self._seconds_left = seconds_left
-        self.report = Report(lease.annex_id)
+        """Take what may be ended, the ways to boto3's clients, the log and the time left.
+
+        Args:
+            asked: What the event asks for.
+            client: Service to its boto3 client.
+            log: Takes level, message and facts.
+            seconds_left: What is left of the function's time.
+            bucket: Where configuration objects of annexes lie that have no rule; may be empty.
+        """
+        self._lease = asked if isinstance(asked, Lease) else None
+        self._client, self._log = client, log
+        self._seconds_left, self._bucket = seconds_left, bucket
+        self._objects_left: set[str] = set()
+        dry_run = isinstance(asked, Sweep) and asked.dry_run
+        self.report = Report(sweep=self._lease is None, dry_run=dry_run)
 
     def end(self, now: float) -> Report:
         """Look, decide, and end what has expired; return what was done."""
-        fleets, instances = self._look()
-        known = [one.expires for one in fleets or ()] + [one.expires for one in instances or ()]
-        self.report.expired = has_expired(self._lease, now, known)
-        if not self.report.expired:
+        annexes, _ = self._look(now)
+        if self._lease is None:
+            self._part("read rules", self._read_rules, annexes, now)
+        over = [annex for annex in annexes.values() if annex.over(now)]
+        report = self.report
+        report.fleets = sum(len(annex.fleets) for annex in annexes.values())
+        report.instances = sum(len(annex.instances) for annex in annexes.values())
+        report.expired = len([one for one in over if one.left or one.rule])
+        for annex in over if report.sweep else ():
+            if annex.left:
+                self._log("INFO", "the lease is over", annex=annex.id, expires=annex.expires)
+        if report.dry_run:
+            return report
+        if self._lease is not None and not over:
             self._log("INFO", "the lease has not expired", expires=self._lease.expires)
-            return self.report
-        self._cancel(fleets or [])
-        self._terminate(instances or [])
-        if self._lease.bucket is not None:
-            self._part("delete object", self._delete_object)
-        self._finish()
-        return self.report
+            return report
+        self._cancel([one.id for annex in over for one in annex.fleets if one.live])
+        self._terminate([one for annex in over for one in annex.instances if one.live])
+        self._delete_objects(over, now)
+        if report.expired or self._lease is not None:
+            self._finish({annex.id: annex for annex in over}, now)
+        return report
 
     def _part(self, name: str, act: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Do one part; if it fails, note that and let the others go on."""
         try:
             return act(*arguments)
         except Exception as error:  # noqa: BLE001  (whatever it is, the others must have their try)
-            self.report.failures.append(name)
+            if name not in self.report.failures:
+                self.report.failures.append(name)
             self._log("ERROR", f"failed: {name}", code=code_of(error), error=str(error)[:1000])
             return None
 
-    def _look(self) -> tuple[list[Fleet] | None, list[Instance] | None]:
-        """Return the annex's fleets and instances; None for what could not be seen."""
+    def _in_time(self, what: str, waiting: int) -> bool:
+        if self._seconds_left() >= _RESERVE_SECONDS:
+            return True
+        self._log("WARNING", "out of time; the next run goes on", part=what, waiting=waiting)
+        return False
+
+    def _look(self, now: float) -> tuple[dict[str, Annex], bool]:
+        """Return what is there, by annex, and whether all could be seen."""
+        only = self._lease.annex_id if self._lease else None
         fleets = self._part("look for fleets", self._fleets)
-        ids = frozenset(fleet.id for fleet in fleets or ())
-        return fleets, self._part("look for instances", self._instances, ids)
+        by_tag: dict[str, Any] = {"Name": "tag-key", "Values": [ID_TAG, EXPIRES_TAG]}
+        if only is not None:
+            by_tag = {"Name": f"tag:{ID_TAG}", "Values": [only]}
+        instances = self._part("look for instances", self._instances, [by_tag])
+        seen = list(instances or ())
 
-    def _fleets(self) -> list[Fleet]:
-        pages = self._client("ec2").get_paginator("describe_spot_fleet_requests").paginate()
-        found = (
-            own_fleet(described, self._lease.annex_id)
-            for page in pages
-            for described in page["SpotFleetRequestConfigs"]
-        )
-        return [fleet for fleet in found if fleet is not None]
+        def gathered() -> dict[str, Annex]:
+            annexes = gather(fleets or (), seen, only)
+            if self._lease is not None:
+                annex = annexes.setdefault(self._lease.annex_id, Annex(self._lease.annex_id))
+                annex.lease, annex.rule = self._lease, self._lease.rule
+            return annexes
 
-    def _instances(self, fleets: frozenset[str]) -> list[Instance]:
-        wanted = [{"Name": f"tag:{ID_TAG}", "Values": [self._lease.annex_id]}]
-        wanted += [
+        annexes = gathered()
+        ids = [one.id for annex in annexes.values() if annex.over(now) for one in annex.fleets]
+        by_fleet = [
             {"Name": f"tag:{FLEET_TAG}", "Values": some}
-            for some in batches(sorted(fleets), _VALUES_A_FILTER)
+            for some in batches(sorted(ids), _VALUES_A_FILTER)
         ]
-        found: dict[str, Instance] = {}
-        for one in wanted:
-            state = {"Name": "instance-state-name", "Values": list(_NOT_GONE)}
-            paginator = self._client("ec2").get_paginator("describe_instances")
-            for page in paginator.paginate(
-                Filters=[one, state], PaginationConfig={"PageSize": 1000}
-            ):
-                for reservation in page["Reservations"]:
-                    for described in reservation["Instances"]:
-                        instance = own_instance(described, self._lease.annex_id, fleets)
-                        if instance is not None:
-                            found[instance.id] = instance
-        return list(found.values())
+        untagged = self._part("look for instances", self._instances, by_fleet)
+        seen += untagged or ()
+        complete = not (fleets is None or instances is None or untagged is None)
+        return gathered(), complete
 
-    def _cancel(self, fleets: list[Fleet]) -> None:
-        for ids in batches([fleet.id for fleet in fleets if fleet.live], _FLEETS_A_CALL):
+    def _fleets(self) -> list[Thing]:
+        pages = self._client("ec2").get_paginator("describe_spot_fleet_requests").paginate()
+        return [read_fleet(one) for page in pages for one in page["SpotFleetRequestConfigs"]]
+
+    def _instances(self, filters: Sequence[Mapping[str, Any]]) -> list[Thing]:
+        found = []
+        for one in filters:
+            state = {"Name": "instance-state-name", "Values": list(NOT_GONE)}
+            paginator = self._client("ec2").get_paginator("describe_instances")
+            for page in paginator.paginate(Filters=[one, state], PaginationConfig=_BIG_PAGES):
+                for reservation in page["Reservations"]:
+                    found += [read_instance(described) for described in reservation["Instances"]]
+        return [instance for instance in found if instance is not None]
+
+    def _read_rules(self, annexes: dict[str, Annex], now: float) -> None:
+        """Learn what rules say of annexes that are over by their tags, or of which none is seen."""
+        events = self._client("events")
+        pages = events.get_paginator("list_rules").paginate(NamePrefix=RULE_PREFIX)
+        rules = {rule["Name"]: rule.get("Arn") for page in pages for rule in page["Rules"]}
+        for name, arn in rules.items():
+            annex_id = name.removeprefix(RULE_PREFIX)
+            if not UUID.fullmatch(annex_id):
+                continue
+            annex = annexes.get(annex_id, Annex(annex_id))
+            if annex.left and not annex.over(now):
+                continue
+            if not self._in_time("read rules", len(rules)):
+                return
+            self._part("read a rule", self._read_rule, annex, name, arn)
+            annexes[annex_id] = annex
+
+    def _read_rule(self, annex: Annex, name: str, arn: str) -> None:
+        events = self._client("events")
+        tags = read_tags(events.list_tags_for_resource(ResourceARN=arn).get("Tags"))
+        annex.rule, annex.rule_expires = name, read_expiry(tags)
+        for target in events.list_targets_by_rule(Rule=name)["Targets"]:
+            try:
+                said = read_event(json.loads(target.get("Input", "")))
+            except ValueError:
+                continue
+            if isinstance(said, Lease) and said.annex_id == annex.id:
+                annex.lease = said
+
+    def _cancel(self, fleets: list[str]) -> None:
+        for ids in batches(fleets, _FLEETS_A_CALL):
+            if not self._in_time("cancel fleets", len(fleets)):
+                return
             self._part("cancel fleets", self._cancel_some, ids)
 
     def _cancel_some(self, ids: list[str]) -> None:
@@ -287,17 +263,13 @@ class Run:
         if failed:
             raise ValueError(f"not cancelled: {failed}")
 
-    def _terminate(self, instances: list[Instance]) -> None:
-        ending = [one for one in instances if one.state in _TO_END]
-        tagged = [one.id for one in ending if one.tagged]
-        # The function's role may end what carries the annex's tag. Other instances of its fleets
+    def _terminate(self, instances: list[Thing]) -> None:
+        # The function's role may end what carries a tag of ours. Other instances of its fleets
         # (from a launch template without the tag) AWS ends with the fleet; trying does no harm.
-        others = [one.id for one in ending if not one.tagged]
+        tagged = [one.id for one in instances if one.annex or one.expires is not None]
+        others = sorted({one.id for one in instances} - {*tagged})
         waiting = [*batches(tagged, _INSTANCES_A_CALL), *batches(others, _INSTANCES_A_CALL)]
-        while waiting:
-            if self._seconds_left() < _RESERVE_SECONDS:
-                self._log("WARNING", "out of time; the next run goes on", batches=len(waiting))
-                return
+        while waiting and self._in_time("end instances", len(waiting)):
             ids = waiting.pop(0)
             waiting[:0] = self._part("end instances", self._terminate_some, ids, others) or []
 
@@ -316,26 +288,51 @@ class Run:
         self.report.instances_ended += len(ids)
         return []
 
-    def _delete_object(self) -> None:
+    def _delete_objects(self, over: Sequence[Annex], now: float) -> None:
+        """Delete the annexes' configurations: those that rules name, or the usual ones."""
+        waiting = []
+        for annex in over:
+            bucket, key = self._bucket, f"config-{annex.id}.tar.gz"
+            if annex.lease is not None and annex.lease.bucket is not None:
+                bucket, key = annex.lease.bucket, annex.lease.key or ""
+            # AWS shows fleets for days after their end: long after it, nothing is tried again.
+            recent = now - (annex.expires or 0) <= OBJECT_RETRIES
+            if bucket and UUID.fullmatch(annex.id) and (annex.left or annex.rule or recent):
+                waiting.append((annex.id, bucket, key))
+        self._objects_left |= {annex_id for annex_id, _, _ in waiting}
+        for one in waiting:
+            if not self._in_time("delete objects", len(self._objects_left)):
+                return
+            self._part("delete object", self._delete, *one)
+
+    def _delete(self, annex_id: str, bucket: str, key: str) -> None:
         try:
-            self._client("s3").delete_object(Bucket=self._lease.bucket, Key=self._lease.key)
+            self._client("s3").delete_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if code_of(error) not in _NO_OBJECT:
                 raise
-        self.report.object_deleted = True
+        self._objects_left.discard(annex_id)
+        self.report.objects_deleted += 1
 
-    def _finish(self) -> None:
-        """Look again; if nothing is left and no part failed, remove target and rule."""
-        fleets, instances = self._look()
-        if fleets is None or instances is None:
+    def _finish(self, over: Mapping[str, Annex], now: float) -> None:
+        """Look again; remove the rules of annexes of which nothing is left."""
+        annexes, complete = self._look(now)
+        left = {annex_id: annexes[annex_id].left for annex_id in over if annex_id in annexes}
+        self.report.left = sum(left.values())
+        if not complete:
             return
-        self.report.left = sum(fleet.live for fleet in fleets) + len(instances)
-        if self.report.left or self.report.failures:
-            return
-        self._part("delete rule", self._delete_rule)
+        waiting = [
+            annex.rule
+            for annex in over.values()
+            if annex.rule and not left.get(annex.id) and annex.id not in self._objects_left
+        ]
+        for rule in waiting:
+            if not self._in_time("delete rules", len(waiting)):
+                return
+            self._part("delete rule", self._delete_rule, rule)
 
-    def _delete_rule(self) -> None:
-        events, rule = self._client("events"), self._lease.rule
+    def _delete_rule(self, rule: str) -> None:
+        events = self._client("events")
         try:
             answer = events.remove_targets(Rule=rule, Ids=[rule])
             if answer.get("FailedEntryCount"):
@@ -344,7 +341,7 @@ class Run:
         except ClientError as error:
             if code_of(error) not in _NO_RULE:
                 raise
-        self.report.rule_deleted = True
+        self.report.rules_deleted += 1
 
 
 # -- The door --------------------------------------------------------------------------------------
@@ -366,29 +363,33 @@ def client(service: str) -> Any:  # noqa: ANN401  (boto3 has no types)
 
 
 def handler(event: object, context: Any) -> dict[str, Any] | None:  # noqa: ANN401  (Lambda's own)
-    """Answer AWS Lambda: return what was done, or None for an event that names no lease.
+    """Answer AWS Lambda: return what was done, or None for an event that asks for nothing.
 
     Args:
-        event: The rule's input.
+        event: See the module.
         context: Lambda's; None where there is no limit of time.
 
     Raises:
-        LeaseNotEndedError: If a part failed, after all others have been tried.
+        LeaseNotEndedError: If a part failed, after all others have been tried; a dry run reports
+            it instead.
     """
     try:
-        lease = read_event(event)
+        asked = read_event(event)
     except BadEventError as error:
         log_line("ERROR", f"bad event, nothing done: {error}")
         return None
+    facts = {"annex": asked.annex_id} if isinstance(asked, Lease) else {"sweep": True}
 
-    def log(level: str, what: str, **facts: object) -> None:
-        log_line(level, what, annex=lease.annex_id, **facts)
+    def log(level: str, what: str, **more: object) -> None:
+        log_line(level, what, **{**facts, **more})
 
     def seconds_left() -> float:
         return context.get_remaining_time_in_millis() / 1000 if context else float("inf")
 
-    report = vars(Run(lease, client, log, seconds_left).end(time.time()))
+    bucket = os.environ.get("CONFIGURATION_BUCKET", "")
+    report = vars(Run(asked, client, log, seconds_left, bucket).end(time.time()))
     log("INFO", "done", **report)
-    if report["failures"]:
-        raise LeaseNotEndedError(f"annex {lease.annex_id}: {', '.join(report['failures'])} failed")
+    if report["failures"] and not report["dry_run"]:
+        who = facts.get("annex", "sweep")
+        raise LeaseNotEndedError(f"{who}: {', '.join(report['failures'])} failed")
     return report

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from htcondor_annex.templates.bucket import bucket_template
 from htcondor_annex.templates.example import example_config
+from htcondor_annex.templates.fleetrole import fleet_role_template
 from htcondor_annex.templates.lease import lease_template
+from htcondor_annex.templates.network import security_group_template
+from htcondor_annex.templates.permissions import annexd_policy
 from htcondor_annex.templates.role import role_template
 
 __all__ = ["DIRECTORY", "as_text", "committed", "stale", "write"]
@@ -27,6 +31,10 @@ def committed() -> dict[str, str]:
     return {
         "lease-function.json": as_text(lease_template()),
         "instance-role.json": as_text(role_template()),
+        "fleet-role.json": as_text(fleet_role_template()),
+        "configuration-bucket.json": as_text(bucket_template()),
+        "security-group.json": as_text(security_group_template()),
+        "annexd-policy.json": as_text(annexd_policy()),
         "config.json": as_text(example_config()),
     }
 

@@ -1,10 +1,13 @@
-"""The lease function's template: the function, its role, its log, and who may run it. Pure.
+"""The lease function's template: the function, its role, its log, its sweep, who may run it. Pure.
 
-Every permission has its reason beside it. What can end something asks for the annex's tag.
+Every permission has its reason beside it. What can end something asks for a tag of ours. The sweep
+is a rule of the stack's own: it ends what has expired though no annex has a rule.
 """
 
+import json
 from importlib import resources
 
+from htcondor_annex.templates.inline import one_text
 from htcondor_annex.templates.objects import BUCKET_PATTERN
 from htcondor_annex.templates.parts import (
     Template,
@@ -15,56 +18,91 @@ from htcondor_annex.templates.parts import (
     trust,
 )
 
-__all__ = ["HANDLER", "RUNTIME", "TIMEOUT_SECONDS", "function_source", "lease_template"]
+__all__ = [
+    "HANDLER",
+    "RUNTIME",
+    "SWEEP_SCHEDULE",
+    "TIMEOUT_SECONDS",
+    "function_source",
+    "lease_template",
+]
 
 RUNTIME = "python3.13"
 HANDLER = "index.handler"
 TIMEOUT_SECONDS = 280
 """Less than the five minutes between two runs of a rule."""
+SWEEP_SCHEDULE = "rate(5 minutes)"
 
+_MODULES = ("over.py", "function.py")
 _RULES = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/htcondor-annex-*"
 _BUCKET = "ConfigurationBucket"
 _HAS_BUCKET = "HasConfigurationBucket"
-_TAGGED = {"Null": {"aws:ResourceTag/htcondor:annex-id": "false"}}
+_OF_AN_ANNEX = {"Null": {"aws:ResourceTag/htcondor:annex-id": "false"}}
+_UNDER_A_LEASE = {"Null": {"aws:ResourceTag/htcondor:lease-expires": "false"}}
 
 
 def function_source() -> str:
     """Return the text of the lease function."""
-    return (resources.files("htcondor_annex.lease") / "function.py").read_text(encoding="utf-8")
+    directory = resources.files("htcondor_annex.lease")
+    return one_text(*((directory / name).read_text(encoding="utf-8") for name in _MODULES))
 
 
 def _arn(rest: str) -> Template:
     return {"Fn::Sub": "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:" + rest}
 
 
+def _ending(sid: str, condition: Template) -> Template:
+    """Return the statement that lets end what carries a tag."""
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": ["ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"],
+        "Resource": [_arn("spot-fleet-request/*"), _arn("instance/*")],
+        "Condition": condition,
+    }
+
+
+def _may_run(source_arn: Template) -> Template:
+    """Return what lets EventBridge run the function for the rules of that ARN."""
+    return {
+        "Type": "AWS::Lambda::Permission",
+        "Properties": {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
+            "Principal": "events.amazonaws.com",
+            "SourceAccount": {"Ref": "AWS::AccountId"},
+            "SourceArn": source_arn,
+        },
+    }
+
+
 def _permissions() -> Template:
     """Return what the function may do, and no more."""
     return policy(
         {
-            # EC2 knows no resource-level permissions for looking.
+            # These know no resource-level permissions.
             "Sid": "Look",
             "Effect": "Allow",
-            "Action": ["ec2:DescribeInstances", "ec2:DescribeSpotFleetRequests"],
+            "Action": [
+                "ec2:DescribeInstances",
+                "ec2:DescribeSpotFleetRequests",
+                "events:ListRules",
+            ],
             "Resource": "*",
         },
+        _ending("EndWhatIsOfAnAnnex", _OF_AN_ANNEX),
+        # The sweep ends by the lease's tag alone: the annex's own may have been taken away.
+        _ending("EndWhatIsUnderALease", _UNDER_A_LEASE),
         {
-            "Sid": "EndFleetsOfAnnexes",
+            # The sweep reads what a rule says, for it may be newer than the tags.
+            "Sid": "ReadAndRemoveRulesOfAnnexes",
             "Effect": "Allow",
-            "Action": "ec2:CancelSpotFleetRequests",
-            "Resource": _arn("spot-fleet-request/*"),
-            "Condition": _TAGGED,
-        },
-        {
-            "Sid": "EndInstancesOfAnnexes",
-            "Effect": "Allow",
-            "Action": "ec2:TerminateInstances",
-            "Resource": _arn("instance/*"),
-            "Condition": _TAGGED,
-        },
-        {
-            "Sid": "RemoveRulesOfAnnexes",
-            "Effect": "Allow",
-            "Action": ["events:DeleteRule", "events:RemoveTargets"],
+            "Action": [
+                "events:DeleteRule",
+                "events:ListTagsForResource",
+                "events:ListTargetsByRule",
+                "events:RemoveTargets",
+            ],
             "Resource": {"Fn::Sub": _RULES},
         },
         {
@@ -116,19 +154,27 @@ def _resources() -> Template:
                 "MemorySize": 256,
                 "Role": {"Fn::GetAtt": ["LeaseFunctionRole", "Arn"]},
                 "LoggingConfig": {"LogGroup": {"Ref": "LeaseFunctionLog"}},
+                "Environment": {"Variables": {"CONFIGURATION_BUCKET": {"Ref": _BUCKET}}},
                 "Code": {"ZipFile": function_source()},
             },
         },
-        "LeaseFunctionPermission": {
-            "Type": "AWS::Lambda::Permission",
+        "LeaseFunctionPermission": _may_run({"Fn::Sub": _RULES}),
+        "Sweep": {
+            "Type": "AWS::Events::Rule",
             "Properties": {
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
-                "Principal": "events.amazonaws.com",
-                "SourceAccount": {"Ref": "AWS::AccountId"},
-                "SourceArn": {"Fn::Sub": _RULES},
+                "Description": "Ends every HTCondor annex whose lease is over, whoever made it",
+                "ScheduleExpression": SWEEP_SCHEDULE,
+                "State": "ENABLED",
+                "Targets": [
+                    {
+                        "Id": "sweep",
+                        "Arn": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
+                        "Input": json.dumps({"Sweep": True}),
+                    }
+                ],
             },
         },
+        "SweepPermission": _may_run({"Fn::GetAtt": ["Sweep", "Arn"]}),
     }
 
 
@@ -159,6 +205,10 @@ def lease_template() -> Template:
                 "Description": "For condor_annex -lease-function-arn, or the knob "
                 "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
                 "Value": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
-            }
+            },
+            "SweepRuleName": {
+                "Description": "The rule that runs the function's sweep",
+                "Value": {"Ref": "Sweep"},
+            },
         },
     }

@@ -1,4 +1,4 @@
-"""What both templates are made of. Pure."""
+"""What the templates are made of. Pure."""
 
 from typing import Any
 

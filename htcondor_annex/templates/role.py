@@ -4,6 +4,8 @@ The seed's idea: an instance learns from its role's own policies which object ho
 configuration, and so needs no user data.
 """
 
+import re
+
 from htcondor_annex.templates.objects import BUCKET_PATTERN, KEY_PATTERN, ObjectName
 from htcondor_annex.templates.parts import (
     Template,
@@ -13,7 +15,10 @@ from htcondor_annex.templates.parts import (
     trust,
 )
 
-__all__ = ["role_template"]
+__all__ = ["ANNEX_KEY", "role_template"]
+
+ANNEX_KEY = "config-*.tar.gz"
+"""HTCondor's own form: the agent puts the id of the instance's annex, a random one, for the `*`."""
 
 _PARAMETERS: Template = {
     "Bucket": {
@@ -24,9 +29,11 @@ _PARAMETERS: Template = {
     },
     "Key": {
         "Type": "String",
-        "AllowedPattern": KEY_PATTERN,
-        "ConstraintDescription": "must be the key of one object, with no wildcard and no $",
-        "Description": "Key of that object: a file for config.d, or a .tar.gz of such files",
+        "AllowedPattern": f"{KEY_PATTERN}|{re.escape(ANNEX_KEY)}",
+        "ConstraintDescription": "must be the key of one object, with no wildcard and no $; or "
+        + ANNEX_KEY,
+        "Description": "Key of that object: a file for config.d, or a .tar.gz of such files; "
+        f"{ANNEX_KEY} stands for the object of the instance's own annex",
     },
 }
 
@@ -99,6 +106,10 @@ def role_template(name: ObjectName | None = None) -> Template:
         "Conditions": condition,
         "Resources": _resources("arn:${AWS::Partition}:s3:::" + which),
         "Outputs": {
+            "InstanceRoleName": {
+                "Description": "Name of the role",
+                "Value": {"Ref": "InstanceRole"},
+            },
             "InstanceProfileName": {
                 "Description": "Name of the instance profile",
                 "Value": {"Ref": "InstanceProfile"},

@@ -160,32 +160,33 @@ def test_no_event_breaks_the_door(function: Module, changes: dict[str, Any]) -> 
     assert lease.annex_id == ID
 
 
+def instance(function: Module, name: str, state: str = "running", **tags: str) -> Any:  # noqa: ANN401
+    """Return an instance as the function reads it."""
+    listed = [{"Key": key.replace("__", ":"), "Value": value} for key, value in tags.items()]
+    listed = [{**tag, "Key": tag["Key"].replace("_", "-")} for tag in listed]
+    return function.read_instance(
+        {"InstanceId": name, "State": {"Name": state}, **({"Tags": listed} if listed else {})}
+    )
+
+
 def test_another_annexs_tag_outweighs_the_fleet(function: Module) -> None:
     """An instance that carries another id is not ours, whatever fleet it is of."""
-    instance = {
-        "InstanceId": "i-1",
-        "State": {"Name": "running"},
-        "Tags": [
-            {"Key": "htcondor:annex-id", "Value": "another"},
-            {"Key": "aws:ec2spot:fleet-request-id", "Value": "sfr-1"},
-        ],
-    }
-    assert function.own_instance(instance, ID, frozenset({"sfr-1"})) is None
+    fleet = function.Thing("sfr-1", ID, None, live=True)
+    other = instance(
+        function, "i-1", htcondor__annex_id="other", aws__ec2spot__fleet_request_id="sfr-1"
+    )
+    annexes = function.gather([fleet], [other], ID)
+    assert {ID: []} == {name: annex.instances for name, annex in annexes.items()}
 
 
 def test_instances_that_a_filter_should_have_kept_out_are_left(function: Module) -> None:
     """The handler checks tags and states itself: not every EC2 filters as it should."""
     others = [
-        {"InstanceId": "i-1", "State": {"Name": "running"}, "Tags": []},
-        {"InstanceId": "i-2", "State": {"Name": "running"}},
-        {
-            "InstanceId": "i-3",
-            "State": {"Name": "terminated"},
-            "Tags": [{"Key": "htcondor:annex-id", "Value": ID}],
-        },
+        instance(function, "i-1"),
+        instance(function, "i-2", "terminated", htcondor__annex_id=ID),
     ]
-    owned = [function.own_instance(one, ID, frozenset()) for one in others]
-    assert owned == [None, None, None]
+    seen = [one for one in others if one is not None]
+    assert [{}, {}] == [function.gather([], seen, only) for only in (ID, None)]
 
 
 def test_the_function_and_the_daemon_mean_the_same_tags(function: Module) -> None:

@@ -12,9 +12,21 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-from htcondor_annex.templates import ObjectName, lease_template, role_template
+from htcondor_annex.templates import (
+    ObjectName,
+    annexd_policy,
+    bucket_template,
+    fleet_role_template,
+    lease_template,
+    role_template,
+    security_group_template,
+)
 from htcondor_annex.templates.files import DIRECTORY, as_text, committed, stale
 from htcondor_annex.templates.lease import HANDLER, function_source
+from htcondor_annex.templates.network import PoolAddressError, check_addresses
+from htcondor_annex.templates.parts import policy
+from htcondor_annex.templates.permissions import GRANTS
+from htcondor_annex.templates.reasons import INSTANCE_ROLE, LEASE_FUNCTION
 from localcloud import LocalCloud, stacks
 
 NAME = ObjectName("my-bucket", "pool/config.tar.gz")
@@ -43,8 +55,17 @@ TEMPLATES = {
     "lease": lease_template(),
     "role with parameters": role_template(),
     "role of an object": role_template(NAME),
+    "bucket": bucket_template(),
+    "fleet role": fleet_role_template(),
+    "security group with parameters": security_group_template(),
+    "security group of a pool": security_group_template(["192.0.2.0/24", "2001:db8::/32"]),
+    "closed security group": security_group_template([]),
 }
 every_template = pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+with_roles = pytest.mark.parametrize(
+    "template",
+    [one for one in TEMPLATES.values() if "PermissionsBoundary" in one.get("Parameters", {})],
+)
 
 
 @pytest.mark.parametrize("name", committed())
@@ -74,11 +95,12 @@ def test_cfn_lint_finds_nothing(template: dict[str, Any], tmp_path: Path) -> Non
 
 @every_template
 def test_no_action_has_a_wildcard(template: dict[str, Any]) -> None:
-    """Every permission is named."""
-    assert not [one for one in statements(template) if "*" in "".join(actions(one))]
+    """Every permission is named; a refusal may be wide."""
+    allowing = [one for one in statements(template) if one["Effect"] == "Allow"]
+    assert not [one for one in allowing if "*" in "".join(actions(one))]
 
 
-@every_template
+@with_roles
 def test_the_boundary_may_be_given(template: dict[str, Any]) -> None:
     """Every role takes the optional permissions boundary."""
     roles = [
@@ -94,14 +116,16 @@ def test_the_boundary_may_be_given(template: dict[str, Any]) -> None:
 def test_what_can_end_something_asks_for_the_annexs_tag() -> None:
     """Fleets and instances of others are out of the function's reach."""
     ending = [one for one in statements(lease_template()) if actions(one) & ENDS_SOMETHING]
-    tagged = {"Null": {"aws:ResourceTag/htcondor:annex-id": "false"}}
-    assert [tagged, tagged] == [one.get("Condition") for one in ending]
+    tags = "annex-id", "lease-expires"
+    tagged = [{"Null": {f"aws:ResourceTag/htcondor:{tag}": "false"}} for tag in tags]
+    assert tagged == [one.get("Condition") for one in ending]
 
 
 def test_only_looking_is_allowed_everywhere() -> None:
     """No other statement has all resources for its own."""
     wide = [actions(one) for one in statements(lease_template()) if one["Resource"] == "*"]
-    assert [{"ec2:DescribeInstances", "ec2:DescribeSpotFleetRequests"}] == wide
+    looks = {"ec2:DescribeInstances", "ec2:DescribeSpotFleetRequests", "events:ListRules"}
+    assert [looks] == wide
 
 
 def test_rules_of_annexes_may_run_the_function_and_no_others() -> None:
@@ -113,6 +137,102 @@ def test_rules_of_annexes_may_run_the_function_and_no_others() -> None:
         permission["SourceAccount"],
         permission["Principal"],
     )
+
+
+def test_the_sweep_may_run_the_function_by_its_own_rule_alone() -> None:
+    """The second permission names the stack's own rule, which is enabled and asks for a sweep."""
+    resources = lease_template()["Resources"]
+    sweep = resources["Sweep"]["Properties"]
+    assert {"Fn::GetAtt": ["Sweep", "Arn"]} == resources["SweepPermission"]["Properties"][
+        "SourceArn"
+    ]
+    assert ("ENABLED", "rate(5 minutes)") == (sweep["State"], sweep["ScheduleExpression"])
+    assert [{"Sweep": True}] == [json.loads(target["Input"]) for target in sweep["Targets"]]
+
+
+def test_the_bucket_is_private() -> None:
+    """Public access is blocked, objects are encrypted and do not stay, TLS is asked for."""
+    resources = bucket_template()["Resources"]
+    bucket = resources["ConfigurationBucket"]["Properties"]
+    assert {True} == set(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert [30] == [one["ExpirationInDays"] for one in bucket["LifecycleConfiguration"]["Rules"]]
+    assert ["Deny"] == [one["Effect"] for one in statements(bucket_template())]
+
+
+def test_nothing_may_come_in_from_the_world() -> None:
+    """The group has the pool's addresses alone, and without any it is closed."""
+    template = security_group_template(["192.0.2.0/24", "2001:db8::/32"])
+    ways = template["Resources"]["SecurityGroup"]["Properties"]["SecurityGroupIngress"]
+    assert ["192.0.2.0/24", "2001:db8::/32"] == [
+        one.get("CidrIp") or one.get("CidrIpv6") for one in ways
+    ]
+    closed = security_group_template([])["Resources"]["SecurityGroup"]["Properties"]
+    assert [] == closed["SecurityGroupIngress"]
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "0.0.0.0/7", "192.0.2.1/24", "pool", ""])
+def test_a_network_that_is_no_pools_is_refused(text: str) -> None:
+    """The world, half of it, and what is no network."""
+    with pytest.raises(PoolAddressError, match="network"):
+        check_addresses([text])
+
+
+def test_a_single_address_is_a_network_of_one() -> None:
+    """The pool's one host may be given by its address."""
+    assert ["192.0.2.1/32", "2001:db8::1/128"] == check_addresses(["192.0.2.1", "2001:db8::1"])
+
+
+def test_every_permission_has_its_reason() -> None:
+    """What the stacks' roles may do is in the table that the reference shows."""
+    allowed = [
+        {action for one in statements(template) for action in actions(one)}
+        for template in (lease_template(), role_template())
+    ]
+    assert allowed == [set(LEASE_FUNCTION), set(INSTANCE_ROLE)]
+    assert all(reason for grant in GRANTS for reason in grant.actions.values())
+
+
+def policy_statements() -> list[dict[str, Any]]:
+    """Return the statements of annexd-policy.json."""
+    found: list[dict[str, Any]] = annexd_policy()["Statement"]
+    return found
+
+
+def test_the_policy_fits_into_a_managed_policy() -> None:
+    """IAM counts at most 6,144 characters, blanks left out (IAM User Guide, "IAM quotas")."""
+    assert len("".join(json.dumps(annexd_policy()).split())) <= 6144
+
+
+def test_the_policy_names_every_action() -> None:
+    """No wildcard stands for permissions."""
+    assert not [one for one in policy_statements() if "*" in "".join(one["Action"])]
+
+
+def test_the_policy_ends_nothing_without_a_tag() -> None:
+    """Keys of an annex's owner cannot end what is of no annex."""
+    ending = [one for one in policy_statements() if set(one["Action"]) & ENDS_SOMETHING]
+    tagged = {"Null": {"aws:ResourceTag/htcondor:annex-id": "false"}}
+    assert [tagged] == [one["Condition"] for one in ending]
+
+
+def test_the_policy_passes_roles_to_named_services_alone() -> None:
+    """PassRole without that would hand any role to anything."""
+    passing = [one for one in policy_statements() if "iam:PassRole" in one["Action"]]
+    services = [one["Condition"]["StringLike"]["iam:PassedToService"] for one in passing]
+    assert ["spotfleet.amazonaws.com*", "ec2.amazonaws.com*", "lambda.amazonaws.com*"] == services
+    assert not [one for one in passing if "*" in one["Resource"]]
+
+
+def test_the_policy_is_everywhere_that_of_its_partition() -> None:
+    """In China no ARN is of AWS's main partition."""
+    arns = [one for grant in annexd_policy("aws-cn")["Statement"] for one in grant["Resource"]]
+    assert {"aws-cn"} == {arn.split(":")[1] for arn in arns if arn != "*"}
+
+
+def test_a_policy_has_iams_version() -> None:
+    """An older version of the language would take variables for text."""
+    assert policy()["Version"] == annexd_policy()["Version"] == "2012-10-17"
 
 
 def test_the_inlined_source_has_the_handler() -> None:
