@@ -17,18 +17,27 @@ $(VENV)/.dev: setup.py pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.localcloud
 
+# Programs that hold other versions of libraries than ours: each in an environment of its own.
+$(VENV)/ministack/.made: tests/ministack/requirements.txt
+$(VENV)/parliament/.made: tests/templates/requirements.txt
+$(VENV)/%/.made:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 demo:
 	@$(MAKE) --no-print-directory $(VENV)/.localcloud
 	@$(BIN)/python -m localcloud.demo
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(VENV)/parliament/.made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint templates/lease-function.json templates/instance-role.json
+	$(BIN)/python -m tests.templates.lint
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint $(VENV)/ministack/.made
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Random faults, kills and restarts, with new seeds: make soak MINUTES=60
 soak: $(VENV)/.dev

@@ -9,11 +9,12 @@ HERE = Path(__file__).parent
 # Each part installs alone: an instance needs neither the daemon's nor the tool's packages.
 # docs/decisions/ says why each of these is here.
 AGENT = ["botocore>=1.40", "requests>=2.31", "urllib3>=2"]
-TOOL = ["htcondor>=23.0"]
-DAEMON = [*TOOL, "aiohttp>=3.10", "boto3>=1.40"]
+TOOL = ["boto3>=1.40", "htcondor>=23.0"]
+DAEMON = [*TOOL, "aiohttp>=3.10"]
 # The local cloud mends what it knows of moto's inside, so the version is held.
 LOCALCLOUD = [
     *AGENT,
+    "awslambdaric>=4.2,<5",
     "boto3>=1.40",
     "moto[cloudformation,ec2,events,iam,awslambda,s3,server]>=5.2.5,<5.3",
 ]
@@ -26,6 +27,7 @@ DEV = [
     "hypothesis>=6.100",
     "mypy>=1.14",
     "pytest>=8.0",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     "types-requests",
 ]

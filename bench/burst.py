@@ -4,15 +4,15 @@ Measured from the first byte that a caller sends to the last answer, and held ag
 which each of the daemon's threads (ANNEXD_THREADS, the default) has a call under way all the time:
 
     critical path   the longest chain of calls in provision/table.py x the latency    3 x 100 ms
-    side by side    threads / (calls of an annex / calls of the longest chain)        32 / (4 / 3)
-    waves           annexes / those side by side                                      20.8
-    ideal           critical path x waves = all calls / threads x the latency         6.25 s
+    side by side    threads / (calls of an annex / calls of the longest chain)        32 / (5 / 3)
+    waves           annexes / those side by side                                      26.0
+    ideal           critical path x waves = all calls / threads x the latency         7.81 s
 
 The cloud is a canned one (see `canned`): moto behind the local cloud answers one call at a time,
 and each costs it milliseconds of CPU, so that it, not the daemon, would set the pace. What comes
 out with the local cloud is printed beside it.
 
-Bare boto3 has as many threads and makes the same calls: each thread takes an annex, makes its four
+Bare boto3 has as many threads and makes the same calls: each thread takes an annex, makes its five
 calls one after the other, and takes the next.
 """
 
@@ -31,7 +31,7 @@ from bench.figures import Aim, Spread
 from bench.many import ask_all
 from bench.proc import cpu_seconds
 from bench.rig import KEYS, Daemon, Installed
-from htcondor_annex.annex import StepName
+from htcondor_annex.annex import LeaseMethod, StepName
 from htcondor_annex.knobs import KNOBS
 from htcondor_annex.provision.table import STEPS
 from localcloud import LocalCloud
@@ -41,6 +41,7 @@ __all__ = ["run"]
 _ANNEXES = 500
 _LATENCY = 100.0  # milliseconds
 _SAMPLES = 3  # each takes seconds
+_STEPS = STEPS[LeaseMethod.RULE]
 _THREADS = next(int(knob.default or 0) for knob in KNOBS if knob.name == "ANNEXD_THREADS")
 _AIM = Aim("ratio of annexd to the ideal", 1.5)
 _MILLI = 1000
@@ -49,12 +50,12 @@ _WARM = 1
 
 def _chain(step: StepName) -> int:
     """Return how many steps the longest chain has that ends with this one; each is a call."""
-    return 1 + max((_chain(before) for before in STEPS[step].needs), default=0)
+    return 1 + max((_chain(before) for before in _STEPS[step].needs), default=0)
 
 
 def _waves() -> float:
     """Return how often the thread pool's fill of annexes goes into all of them."""
-    return _ANNEXES * len(STEPS) / max(map(_chain, STEPS)) / _THREADS
+    return _ANNEXES * len(_STEPS) / max(map(_chain, _STEPS)) / _THREADS
 
 
 class _Contest:
@@ -90,7 +91,8 @@ class _Contest:
         }
 
         def create(parameters: Mapping[str, Mapping[str, Any]]) -> None:
-            clients["lambda"].get_function_configuration(**parameters["GetFunctionConfiguration"])
+            clients["lambda"].get_function(**parameters["GetFunction"])
+            clients["lambda"].get_policy(**parameters["GetPolicy"])
             clients["events"].put_rule(**parameters["PutRule"])
             clients["events"].put_targets(**parameters["PutTargets"])
             clients["ec2"].request_spot_fleet(**parameters["RequestSpotFleet"])
@@ -162,7 +164,7 @@ def _in_local_cloud(
 def run(program: Installed, runs: int) -> None:
     """Measure and print."""
     samples = min(_SAMPLES, runs)
-    path, waves = max(map(_chain, STEPS)) * _LATENCY / _MILLI, _waves()
+    path, waves = max(map(_chain, _STEPS)) * _LATENCY / _MILLI, _waves()
     with LocalCloud() as cloud:
         calls = _recorded(program, cloud)
         figures.head(

@@ -1,4 +1,4 @@
-"""An AWS that answers the four calls of an annex with fixed documents, some time after each came.
+"""An AWS that answers the five calls of an annex with fixed documents, some time after each came.
 
 A process of its own. It keeps nothing, checks nothing and takes next to no CPU time, so that what
 is measured against it is the caller: moto behind the local cloud answers one call at a time, and
@@ -34,7 +34,17 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 # Where each protocol of AWS's has the action: in a header, in the body, in the path.
 _TARGET = re.compile(rb"\r\nx-amz-target: *AWSEvents\.(\w+)", re.IGNORECASE)
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
-_CONFIGURATION = re.compile(rb"GET /2015-03-31/functions/\S+/configuration ")
+_FUNCTION = re.compile(rb"GET /2015-03-31/functions/[^/\s]+(/policy)? ")
+_PERMISSION = {
+    "Effect": "Allow",
+    "Principal": {"Service": "events.amazonaws.com"},
+    "Action": "lambda:InvokeFunction",
+    "Resource": FUNCTION,
+    "Condition": {
+        "ArnLike": {"AWS:SourceArn": "arn:aws:events:us-east-1:123456789012:rule/htcondor-annex-*"},
+        "StringEquals": {"AWS:SourceAccount": "123456789012"},
+    },
+}
 _FLEET = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<RequestSpotFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
@@ -48,7 +58,10 @@ def _fleet() -> str:
 
 
 _ANSWERS: Mapping[str, Callable[[], str]] = {
-    "GetFunctionConfiguration": lambda: json.dumps({"FunctionArn": FUNCTION, "State": "Active"}),
+    "GetFunction": lambda: json.dumps(
+        {"Configuration": {"FunctionArn": FUNCTION, "State": "Active"}}
+    ),
+    "GetPolicy": lambda: json.dumps({"Policy": json.dumps({"Statement": [_PERMISSION]})}),
     "PutRule": lambda: json.dumps({"RuleArn": "arn:aws:events:us-east-1:123456789012:rule/one"}),
     "PutTargets": lambda: json.dumps({"FailedEntryCount": 0, "FailedEntries": []}),
     "RequestSpotFleet": _fleet,
@@ -56,11 +69,12 @@ _ANSWERS: Mapping[str, Callable[[], str]] = {
 
 
 def _action(head: bytes, body: bytes) -> str:
-    """Return what a request asks for; empty if it is none of the four calls."""
+    """Return what a request asks for; empty if it is none of the five calls."""
     found = _TARGET.search(head) or _ACTION.search(body)
     if found:
         return found[1].decode()
-    return "GetFunctionConfiguration" if _CONFIGURATION.match(head) else ""
+    function = _FUNCTION.match(head)
+    return "" if function is None else "GetPolicy" if function[1] else "GetFunction"
 
 
 class _Caller(asyncio.Protocol):

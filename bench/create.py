@@ -1,6 +1,6 @@
 """From the start of condor_annex to the Spot Fleet ID, against the same calls by bare boto3.
 
-Bare boto3 makes the same four calls, with the same parameters, one after the other, in this
+Bare boto3 makes the same five calls, with the same parameters, one after the other, in this
 process; its clients are made before the clock starts. It is measured twice: with clients that have
 not been used, so that each opens its connection (the aims' baseline: a script that has its clients
 and goes), and with clients that have just made the same calls (the floor).
@@ -36,7 +36,8 @@ _FAR_AIM = Aim("ratio to bare boto3, clients made", 0.8)
 _REGION = "us-east-1"
 _PINGS = 9
 _CALLS = (
-    ("lambda", "GetFunctionConfiguration"),
+    ("lambda", "GetFunction"),
+    ("lambda", "GetPolicy"),
     ("events", "PutRule"),
     ("events", "PutTargets"),
     ("ec2", "RequestSpotFleet"),
@@ -59,12 +60,21 @@ class Scene:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as packed:
             packed.writestr("index.py", "def handler(event, context): pass\n")
-        made = self._cloud.client("lambda", looks=True).create_function(
+        functions = self._cloud.client("lambda", looks=True)
+        made = functions.create_function(
             FunctionName="annex-lease",
             Runtime="python3.13",
             Role=role["Role"]["Arn"],
             Handler="index.handler",
             Code={"ZipFile": archive.getvalue()},
+        )
+        functions.add_permission(
+            FunctionName="annex-lease",
+            StatementId="rules",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn="arn:aws:events:us-east-1:123456789012:rule/htcondor-annex-*",
+            SourceAccount="123456789012",
         )
         return str(made["FunctionArn"])
 
@@ -121,10 +131,11 @@ class _Boto3:
         }
 
     def create(self, clients: Mapping[str, Any]) -> float:
-        """Make the four calls in turn; return the milliseconds until the Spot Fleet ID."""
+        """Make the five calls in turn; return the milliseconds until the Spot Fleet ID."""
         parameters = self._calls.again()
         started = time.perf_counter()
-        clients["lambda"].get_function_configuration(**parameters["GetFunctionConfiguration"])
+        clients["lambda"].get_function(**parameters["GetFunction"])
+        clients["lambda"].get_policy(**parameters["GetPolicy"])
         clients["events"].put_rule(**parameters["PutRule"])
         clients["events"].put_targets(**parameters["PutTargets"])
         answer = clients["ec2"].request_spot_fleet(**parameters["RequestSpotFleet"])

@@ -36,7 +36,7 @@ def _end_with_parent() -> None:
 def main() -> int:
     """Serve until the standard input ends; print the endpoint first."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # as the local cloud does
-    cloud = server.make()
+    cloud, _ = server.make()
     cloud.app = _mended(cloud.app)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout.write(f"http://127.0.0.1:{cloud.server_port}\n")

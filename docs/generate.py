@@ -13,6 +13,7 @@ from htcondor_annex.annex import TRANSITIONS, AnnexState, LeaseMethod
 from htcondor_annex.errors import ExitStatus
 from htcondor_annex.knobs import KNOBS
 from htcondor_annex.provision.table import STEPS, UPDATE
+from htcondor_annex.setup.regionknobs import HELP
 from htcondor_annex.templates.permissions import GRANTS
 from htcondor_annex.templates.reasons import INSTANCE_ROLE, LEASE_FUNCTION
 from htcondor_annex.tool.options import FLAGS, USAGE
@@ -46,6 +47,16 @@ def _knobs() -> str:
             "|---|---|---|---|",
             *rows,
             "",
+            "## Those of -setup",
+            "",
+            "The tool alone reads them, or writes them for what is to come. Those that it writes",
+            "have their region before their names (`us_west_2.ANNEX_DEFAULT_S3_BUCKET`); the",
+            "default region's are plain as well.",
+            "",
+            "| knob | meaning |",
+            "|---|---|",
+            *[f"| `{name}` | {_cell(text)} |" for name, text in HELP.items()],
+            "",
         ]
     )
 
@@ -76,9 +87,10 @@ def _tool() -> str:
             "",
             "The first adds machines from AWS to the pool: `config.json` is a Spot Fleet",
             "configuration as the AWS console exports it; `-` is standard input. The second lets",
-            "an annex's lease end that many seconds from now. `off` ends an annex and waits until",
+            "an annex's lease end so long from now. `off` ends an annex and waits until",
             "AWS shows that nothing of it is left. `status` lists your annexes; named, also one",
-            "that has ended of late.",
+            "that has ended of late. `-setup` makes in AWS what annexes need, `-check-setup` looks",
+            "whether it is well, `-teardown` removes it ([how](../how-to/set-up-aws.md)).",
             "",
             "Any unambiguous beginning of a flag will do: `-public`, `-secret`. Whatever is asked",
             "is asked again, for a minute, when annexd goes away meanwhile: it makes no second",

@@ -22,6 +22,7 @@ __all__ = [
     "Endpoints",
     "Identity",
     "Lease",
+    "LeaseMethod",
     "Owner",
     "StepName",
     "advance",
@@ -71,10 +72,22 @@ class StepName(StrEnum):
     """The steps of provisioning and of a lease's update, by the words that the tool prints."""
 
     CHECK_LEASE_FUNCTION = "check lease function"
+    CHECK_LEASE_PERMISSION = "check lease permission"
+    CHECK_SWEEP = "check sweep"
     PUT_RULE = "put rule"
     PUT_TARGETS = "put targets"
     REQUEST_SPOT_FLEET = "request spot fleet"
     PUT_TAGS = "put tags"
+
+
+class LeaseMethod(StrEnum):
+    """What in AWS ends an annex without us; ANNEX_LEASE_METHOD."""
+
+    RULE = "RULE"
+    """A rule of its own runs the lease function for it."""
+
+    SWEEP = "SWEEP"
+    """The sweep of the lease function's stack finds it by its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +114,12 @@ class Lease:
     Attributes:
         expires: Epoch seconds (UTC) after which nothing of the annex may live.
         function_arn: The lease function that a rule runs to hold the promise without us.
+        method: Whose rule: the annex's own, or that of the function's stack.
     """
 
     expires: int
     function_arn: str
+    method: LeaseMethod = LeaseMethod.RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,7 @@ class AnnexRequest:
         valid_from: Epoch seconds, or None for now.
         valid_until: Epoch seconds, or None for start plus ANNEX_MAX_LEASE.
         count: Overrides the configuration's TargetCapacity.
+        region: The AWS region that is asked for; None is wherever the endpoints are.
     """
 
     config: Mapping[str, Any]
@@ -139,6 +155,7 @@ class AnnexRequest:
     count: int | None = None
     valid_from: int | None = None
     valid_until: int | None = None
+    region: str | None = None
     ec2_url: str | None = None
     events_url: str | None = None
     lambda_url: str | None = None

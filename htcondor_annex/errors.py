@@ -25,6 +25,7 @@ __all__ = [
     "NotDoneError",
     "ReplyError",
     "RequestError",
+    "SetupError",
     "ShuttingDownError",
 ]
 
@@ -112,6 +113,12 @@ class AccessRefusedError(AnnexError):
 
     code = "AccessRefusedError"
     http_status = 403
+
+
+class SetupError(AnnexError):
+    """What -setup, -check-setup or -teardown is to do cannot be done, or found to be well."""
+
+    code = "SetupError"
 
 
 class ShuttingDownError(AnnexError):

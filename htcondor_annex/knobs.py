@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from htcondor_annex import regions
 from htcondor_annex.errors import KnobError
 
-__all__ = ["KNOBS", "Knob", "Knobs", "read_knobs", "socket_path"]
+__all__ = ["FUNCTION_KNOB", "KNOBS", "Knob", "Knobs", "read_knobs", "socket_path"]
+
+FUNCTION_KNOB = "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN"
+"""The knob that may have a region before its name, such as us_west_2."""
 
 
 class Knob(NamedTuple):
@@ -19,10 +23,11 @@ class Knob(NamedTuple):
 
     Attributes:
         field: The attribute of `Knobs` that it fills.
-        kind: `text`, `path` (absolute), `seconds` or `number`.
+        kind: `text`, `path` (absolute), `region`, `word` (one of `words`), `seconds` or `number`.
         default: As an administrator would write it; None for no default.
         least: The smallest number allowed.
         help: For the reference page.
+        words: Those that it may be, in any case; kept in capitals.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Knob(NamedTuple):
     default: str | None
     help: str
     least: int = 1
+    words: tuple[str, ...] = ()
 
 
 KNOBS: tuple[Knob, ...] = (
@@ -138,29 +144,30 @@ KNOBS: tuple[Knob, ...] = (
     Knob(
         "ANNEX_DEFAULT_AWS_REGION",
         "region",
-        "text",
+        "region",
         "us-east-1",
-        "The region of endpoints whose host name does not tell it (any that is not AWS's own).",
+        "Where annexes go if condor_annex is not told. It is also the region of endpoints whose "
+        "host name does not tell it (any that is not AWS's own).",
     ),
     Knob(
         "ANNEX_DEFAULT_EC2_URL",
         "ec2_url",
         "text",
-        "https://ec2.us-east-1.amazonaws.com",
+        "https://ec2.$(ANNEX_DEFAULT_AWS_REGION).amazonaws.com",
         "Where EC2 is reached. The three endpoints must be of one region.",
     ),
     Knob(
         "ANNEX_DEFAULT_CWE_URL",
         "events_url",
         "text",
-        "https://events.us-east-1.amazonaws.com",
+        "https://events.$(ANNEX_DEFAULT_AWS_REGION).amazonaws.com",
         "Where EventBridge (once CloudWatch Events) is reached.",
     ),
     Knob(
         "ANNEX_DEFAULT_LAMBDA_URL",
         "lambda_url",
         "text",
-        "https://lambda.us-east-1.amazonaws.com",
+        "https://lambda.$(ANNEX_DEFAULT_AWS_REGION).amazonaws.com",
         "Where Lambda is reached.",
     ),
     Knob(
@@ -178,11 +185,24 @@ KNOBS: tuple[Knob, ...] = (
         "The file that holds the secret access key, when condor_annex is given none.",
     ),
     Knob(
-        "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
+        FUNCTION_KNOB,
         "lease_function_arn",
         "text",
         None,
-        "The lease function, when condor_annex is given none.",
+        "The lease function, when condor_annex is given none. With a region before its name "
+        "(`us_west_2.ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN`) it is that region's, and comes before "
+        "the plain one.",
+    ),
+    Knob(
+        "ANNEX_LEASE_METHOD",
+        "lease_method",
+        "word",
+        "RULE",
+        "What ends an annex in AWS when annexd cannot: RULE, a rule of its own that runs the lease "
+        "function; or SWEEP, the rule of the function's own stack, which ends what has expired by "
+        "its tags. With SWEEP the limit on rules (300) is none on annexes. An annex keeps the one "
+        "that it was made with.",
+        words=("RULE", "SWEEP"),
     ),
     Knob(
         "ANNEX_DEFAULT_LEASE_DURATION",
@@ -225,10 +245,18 @@ class Knobs(NamedTuple):
     access_key_file: str | None
     secret_key_file: str | None
     lease_function_arn: str | None
+    lease_method: str
     lease_duration: int
     max_lease: int
+    lease_functions: Mapping[str, str]
+    """Region to lease function, where a region has its own."""
+
+    def lease_function(self, region: str) -> str | None:
+        """Return the lease function of a region, or of any; None if there is none."""
+        return self.lease_functions.get(region, self.lease_function_arn)
 
 
+_BY_NAME: Mapping[str, Knob] = MappingProxyType({knob.name: knob for knob in KNOBS})
 _MACRO = re.compile(r"\$\((\w+)\)", re.ASCII)
 
 
@@ -237,11 +265,25 @@ def _text(knob: Knob, param: Mapping[str, str]) -> str | None:
     value = param.get(knob.name)
     if value is not None or knob.default is None:
         return value
-    return _MACRO.sub(lambda macro: param.get(macro[1], ""), knob.default)
+    return _MACRO.sub(lambda macro: _macro(macro[1], param), knob.default)
+
+
+def _macro(name: str, param: Mapping[str, str]) -> str:
+    """Return what a macro stands for: a knob of ours has its own default."""
+    known = _BY_NAME.get(name)
+    return param.get(name, "") if known is None else _text(known, param) or ""
 
 
 def _value(knob: Knob, text: str, evaluate: Callable[[str], int]) -> str | int:
     if knob.kind == "text":
+        return text
+    if knob.kind == "word":
+        if text.upper() not in knob.words:
+            raise ValueError(f"{text!r} is not {' or '.join(knob.words)}")
+        return text.upper()
+    if knob.kind == "region":
+        if not regions.is_region(text):
+            raise ValueError(f"{text!r} is no AWS region; they look like us-west-2")
         return text
     if knob.kind == "path":
         if not text.startswith("/"):
@@ -251,6 +293,21 @@ def _value(knob: Knob, text: str, evaluate: Callable[[str], int]) -> str | int:
     if number < knob.least:
         raise ValueError(f"{number} is less than {knob.least}")
     return number
+
+
+def _regional(param: Mapping[str, str]) -> dict[str, str]:
+    """Return the lease functions of single regions."""
+    found: dict[str, str] = {}
+    for name in param:
+        before, _, plain = name.rpartition(".")
+        # One annexd of several may have a name before it.
+        region = regions.of_prefix(before.rpartition(".")[2])
+        if region is None or plain.upper() != FUNCTION_KNOB:
+            continue
+        value = param.get(regions.prefix(region) + FUNCTION_KNOB, param.get(name))
+        if value is not None:
+            found[region] = value
+    return found
 
 
 def read_knobs(param: Mapping[str, str], evaluate: Callable[[str], int]) -> Knobs:
@@ -277,10 +334,7 @@ def read_knobs(param: Mapping[str, str], evaluate: Callable[[str], int]) -> Knob
             problems=problems,
             advice="Correct these knobs; `condor_config_val -v NAME` tells where one is set.",
         )
-    return Knobs(**values)
-
-
-_BY_NAME: Mapping[str, Knob] = MappingProxyType({knob.name: knob for knob in KNOBS})
+    return Knobs(**values, lease_functions=_regional(param))
 
 
 def socket_path(param: Mapping[str, str]) -> str:

@@ -13,17 +13,18 @@ from htcondor_annex.annex import (
     Endpoints,
     Identity,
     Lease,
+    LeaseMethod,
     Owner,
     check_annex_name,
 )
-from htcondor_annex.aws.endpoints import Partition, check_endpoints, parse_lambda_arn
+from htcondor_annex.aws.endpoints import Partition, Urls, choose_endpoints, parse_lambda_arn
 from htcondor_annex.capacity import spot_fleet
 from htcondor_annex.errors import RequestError
 from htcondor_annex.journal.keptjson import KeptJson, json_text
 from htcondor_annex.knobs import Knobs
 from htcondor_annex.times import iso8601
 
-__all__ = ["AwsModel", "new_end", "plan"]
+__all__ = ["AwsModel", "new_end", "plan", "usual_endpoints"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,24 @@ def _given(value: str | None, default: str | None, what: str, flag: str, knob: s
     return chosen
 
 
-def _endpoints(request: AnnexRequest, knobs: Knobs, model: AwsModel) -> Endpoints:
-    return check_endpoints(
-        request.ec2_url or knobs.ec2_url,
-        request.events_url or knobs.events_url,
-        request.lambda_url or knobs.lambda_url,
-        model.partitions,
-        knobs.region,
-    )
+def _endpoints(given: Urls, region: str | None, knobs: Knobs, model: AwsModel) -> Endpoints:
+    usual = Urls(knobs.ec2_url, knobs.events_url, knobs.lambda_url)
+    return choose_endpoints(given, usual, model.partitions, asked=region, default=knobs.region)
+
+
+def usual_endpoints(knobs: Knobs, model: AwsModel) -> Endpoints:
+    """Return the endpoints of a request that names none.
+
+    Raises:
+        RequestError: If the knobs disagree, or one holds no URL.
+    """
+    return _endpoints(Urls(None, None, None), None, knobs, model)
 
 
 def _lease(request: AnnexRequest, knobs: Knobs, now: int, region: str) -> Lease:
     arn = _given(
         request.lease_function_arn,
-        knobs.lease_function_arn,
+        knobs.lease_function(region),
         "lease function",
         "-lease-function-arn ARN (the LeaseFunctionARN that the lease function's stack outputs)",
         "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
@@ -76,7 +81,7 @@ def _lease(request: AnnexRequest, knobs: Knobs, now: int, region: str) -> Lease:
             advice="Ask for a shorter lease, or have ANNEX_MAX_LEASE raised.",
         )
     start = max(now, request.valid_from or now)
-    return Lease(expires=start + duration, function_arn=arn)
+    return Lease(start + duration, arn, LeaseMethod(knobs.lease_method))
 
 
 def plan(
@@ -107,7 +112,8 @@ def plan(
     # The default name shows the id's beginning, so that a person can tell two apart.
     identity = Identity(annex_id, request.name or f"annex-{annex_id[:8]}", annexd_id)
     check_annex_name(identity.name)
-    endpoints = _endpoints(request, knobs, model)
+    given = Urls(request.ec2_url, request.events_url, request.lambda_url)
+    endpoints = _endpoints(given, request.region, knobs, model)
     lease = _lease(request, knobs, now, endpoints.region)
     access, secret = (
         _given(

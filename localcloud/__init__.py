@@ -48,6 +48,13 @@ IdempotentInstanceTerminated where RunInstances' instances have all terminated. 
 What is put right beside that, and what is not modelled, is told by `localcloud.conform` and the
 modules that it names.
 
+IAM's policies, which count from then on, until `reset`; `localcloud.authority` tells how:
+
+        key, secret = cloud.enforce(policy)          # a user's; the cloud's own may do all
+        key, secret, token = cloud.role_credentials(arn)
+        [(one.action, one.resource) for one in cloud.denied()]
+        cloud.asked("iam:PassRole")                  # every question, with its condition keys
+
 By hand, `python -m localcloud -port 5000` prints the endpoint and serves until it is stopped;
 `LocalCloud.at("http://127.0.0.1:5000")` speaks with it. `localcloud.stacks` makes the project's
 CloudFormation stacks there, `localcloud.rules` fires rules as EventBridge would.
@@ -57,5 +64,6 @@ As on AWS, a cancelled Spot Fleet stays visible for DescribeSpotFleetRequests, i
 """
 
 from localcloud.cloud import Contents, LocalCloud, Seen
+from localcloud.enforcing import Decided
 
-__all__ = ["Contents", "LocalCloud", "Seen"]
+__all__ = ["Contents", "Decided", "LocalCloud", "Seen"]

@@ -14,15 +14,14 @@ from botocore.config import Config
 
 from localcloud.closing import Closing
 from localcloud.controls import Controls, Seen
-from localcloud.shared import ONLOOKER
+from localcloud.shared import ACCESS_KEY, ONLOOKER, SECRET_KEY
 
 __all__ = ["Contents", "LocalCloud", "Seen"]
 
 REGION = "us-east-1"
-ACCESS_KEY = "AKIALOCALCLOUD000000"
-SECRET_KEY = "localcloud"  # noqa: S105  (opens nothing but the local cloud)
 _ROOT = Path(__file__).resolve().parents[1]
 _TIMEOUT = 60
+_RULES_OF_ANNEXES = "htcondor-annex-"
 _ENDED = ("terminated", "shutting-down")
 
 
@@ -44,8 +43,9 @@ class Contents:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left."""
-        return not (self.fleets or self.instances or self.rules)
+        """Whether nothing of an annex is left; the rules of stacks are none of its."""
+        rules = [rule for rule in self.rules if rule["Name"].startswith(_RULES_OF_ANNEXES)]
+        return not (self.fleets or self.instances or rules)
 
 
 class LocalCloud(Controls, Closing):

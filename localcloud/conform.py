@@ -1,7 +1,9 @@
 """AWS's behaviour, where moto falls short: the one place that puts it into moto.
 
 What is put right is told by the modules: `localcloud.fleets` (Spot Fleets), `localcloud.instances`,
-`localcloud.ec2fleets` (CreateFleet), `localcloud.tagging`, `localcloud.eventrules` (pages), with
+`localcloud.ec2fleets` (CreateFleet), `localcloud.tagging`, `localcloud.eventrules` (pages),
+`localcloud.functionstate`, `localcloud.schedules`, `localcloud.awspolicies`,
+`localcloud.bucketpolicy`, `localcloud.cfn` (stacks), with
 `localcloud.tokens` (client tokens) and `localcloud.world` (capacity, what is not seen yet, slow
 ends). Nothing here fails on purpose: faults are the layer's, see `localcloud.faults`.
 """
@@ -18,7 +20,19 @@ from moto.core.utils import method_names_from_class as _method_names
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 
-from localcloud import ec2fleets, eventrules, fleets, instances, tagging
+from localcloud import (
+    awspolicies,
+    bucketpolicy,
+    cfn,
+    cfnwork,
+    ec2fleets,
+    eventrules,
+    fleets,
+    functionstate,
+    instances,
+    schedules,
+    tagging,
+)
 from localcloud.patching import patch
 from localcloud.shared import HIDE, ONLOOKER
 from localcloud.world import World, region_of, world
@@ -38,6 +52,11 @@ def install() -> None:
     ec2fleets.install()
     tagging.install()
     eventrules.install()
+    functionstate.install()
+    schedules.install()
+    awspolicies.install()
+    bucketpolicy.install()
+    cfn.install()
     patch(EC2Response, call_action=_call_action)
     # moto finds these out again at every call, which takes as long as the rest of a call.
     patch(backends, list_of_moto_modules=functools.cache(lambda: tuple(_moto_modules())))
@@ -63,8 +82,9 @@ def set_world(**settings: float | None) -> None:
 
 
 def calm() -> None:
-    """Hide nothing more, and show what is hidden."""
+    """Hide nothing more, show what is hidden, and let no resource of a stack fail."""
     world.hide = 0.0
+    cfnwork.calm()
     for backend in _backends():
         region_of(backend).hidden.clear()
 
@@ -73,6 +93,7 @@ def reset() -> None:
     """Set all back; tokens, and all else of a Region, go when moto is emptied."""
     for field in dataclasses.fields(World):
         setattr(world, field.name, field.default)
+    cfnwork.calm()
 
 
 def forget_ended() -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.enforcing import Enforcing
 from localcloud.shared import CONTROL
 from localcloud.weather import KINDS
 
 __all__ = ["Controls", "Seen"]
 
 _TIMEOUT = 60
+_RUN_TIMEOUT = 3600  # functions have their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Seen:
     met: str = ""
 
 
-class Controls:
+class Controls(Enforcing):
     """Controls the local cloud at an endpoint, over HTTP."""
 
     endpoint: str
@@ -59,7 +61,7 @@ class Controls:
         ]
 
     def forget(self) -> None:
-        """Forget the calls so far."""
+        """Forget the calls so far, and what IAM decided about them."""
         self._control("DELETE", "requests")
 
     # -- faults of single calls ------------------------------------------------------------------
@@ -189,11 +191,43 @@ class Controls:
         """
         self._control("POST", "forget-ended")
 
+    # -- stacks; see `localcloud.cfn` --------------------------------------------------------------
+
+    def stack_pace(self, seconds: float) -> None:
+        """Let each resource of CloudFormation's stacks take so long; 0 is at once."""
+        self._control("POST", "stack-pace", {"seconds": seconds})
+
+    def fail_resource(self, logical_id: str, reason: str) -> None:
+        """Let the next making, or change, of a stack's resource fail, until `calm` or `reset`."""
+        self._control("POST", "fail-resource", {"logical": logical_id, "reason": reason})
+
+    # -- functions; see `localcloud.rules` ---------------------------------------------------------
+
+    def fire(self, name: str, region: str, clock_offset: float) -> list[dict[str, Any]]:
+        """Fire rules with a schedule; see `localcloud.functions.Functions.fire`."""
+        given = {"name": name, "region": region, "clock_offset": clock_offset}
+        done: list[dict[str, Any]] = self._control("POST", "fire", given, _RUN_TIMEOUT)
+        return done
+
+    def run(
+        self, function: Mapping[str, Any], event: object, clock_offset: float
+    ) -> dict[str, Any]:
+        """Run a function that is deployed nowhere: `arn`, `source`, `handler`, `timeout`."""
+        given = {"function": dict(function), "event": event, "clock_offset": clock_offset}
+        done: dict[str, Any] = self._control("POST", "run", given, _RUN_TIMEOUT)
+        return done
+
+    def function_state(self, arn: str, state: str, reason: str = "") -> None:
+        """Let a function be in a state of Lambda's, such as `Inactive` or `Failed`."""
+        self._control("POST", "function-state", {"arn": arn, "state": state, "reason": reason})
+
     def reset(self) -> None:
         """Empty the cloud; forget faults, settings, tokens and calls. Endpoint and keys stay."""
         self._control("POST", "reset")
 
-    def _control(self, method: str, what: str, given: object = None) -> Any:  # noqa: ANN401  (JSON)
+    def _control(
+        self, method: str, what: str, given: object = None, timeout: float = _TIMEOUT
+    ) -> Any:  # noqa: ANN401  (JSON)
         request = urllib.request.Request(  # noqa: S310  (the endpoint is our own)
             f"{self.endpoint}{CONTROL}{what}",
             method=method,
@@ -201,7 +235,7 @@ class Controls:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310  (as above)
+            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310  (as above)
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             said = json.loads(error.read()).get("error")

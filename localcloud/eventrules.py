@@ -1,7 +1,7 @@
 """Pages of EventBridge's rules and targets. `install` puts it into moto once.
 
 moto's own tokens of targets name an ARN, which all annexes' rules share. After the EventBridge API
-Reference ("ListRules", "ListTargetsByRule"): Limit is from 1 to 100.
+Reference ("ListRules", "ListRuleNamesByTarget", "ListTargetsByRule"): Limit is from 1 to 100.
 """
 
 import json
@@ -25,7 +25,12 @@ Written = tuple[str, Mapping[str, Any]]
 
 def install() -> None:
     """Put AWS's behaviour into moto's class."""
-    patch(EventsHandler, list_rules=_list_rules, list_targets_by_rule=_list_targets_by_rule)
+    patch(
+        EventsHandler,
+        list_rules=_list_rules,
+        list_rule_names_by_target=_list_rule_names_by_target,
+        list_targets_by_rule=_list_targets_by_rule,
+    )
 
 
 def _list_rules(self: Response) -> Written:
@@ -35,6 +40,17 @@ def _list_rules(self: Response) -> Written:
     given, token = page(names, str, _limit(self), self._get_param("NextToken"))
     found = {"Rules": [rules[name].describe() for name in given], "NextToken": token}
     return json.dumps(found), self.response_headers
+
+
+def _list_rule_names_by_target(self: Response) -> Written:
+    arn = self._get_param("TargetArn")
+    names = sorted(
+        name
+        for name, rule in _rules(self).items()
+        if any(target["Arn"] == arn for target in rule.targets)
+    )
+    given, token = page(names, str, _limit(self), self._get_param("NextToken"))
+    return json.dumps({"RuleNames": given, "NextToken": token}), self.response_headers
 
 
 def _list_targets_by_rule(self: Response) -> Written:

@@ -14,17 +14,22 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from localcloud import signatures, wire
+from localcloud.authority import authority
+from localcloud.iampolicy import PolicyError
 from localcloud.kills import Kills
-from localcloud.shared import HIDE, ONLOOKER
+from localcloud.shared import ACCESS_KEY, HIDE, ONLOOKER, SECRET_KEY
 from localcloud.weather import Gust, Weather
 
 __all__ = ["Fault", "Layer", "StartResponse", "WSGIApp"]
 
 StartResponse = Callable[..., Any]
 WSGIApp = Callable[[wire.Environ, StartResponse], Iterable[bytes]]
+Own = Callable[[wire.Call, bytes], wire.Answer]
+"""Answers a call, given its body, in moto's place."""
+_T = TypeVar("_T")
 
 WHEN = ("before", "after")
 
@@ -126,6 +131,7 @@ class Layer:
         self._keys: dict[str, str] = {}
         self._kills = Kills()
         self._weather: Weather | None = None
+        self._own: dict[tuple[str, str], Own] = {}
 
     # -- control -------------------------------------------------------------------------------
 
@@ -178,10 +184,19 @@ class Layer:
         with self._state:
             self._seen.clear()
 
-    def alone(self, work: Callable[[], None]) -> None:
-        """Do something to moto while no call is in it."""
+    def key(self) -> tuple[str, str]:
+        """Return an access key id and its secret that are taken."""
+        with self._state:
+            return next(iter(self._keys.items()), (ACCESS_KEY, SECRET_KEY))
+
+    def take(self, service: str, action: str, answer: Own) -> None:
+        """Answer an action outside of moto, which other calls may enter meanwhile."""
+        self._own[service, action] = answer
+
+    def alone(self, work: Callable[[], _T]) -> _T:
+        """Do something to moto while no call is in it; return what it gives."""
         with self._one_call:
-            work()
+            return work()
 
     # -- answering -----------------------------------------------------------------------------
 
@@ -208,7 +223,8 @@ class Layer:
                 wait = self._latency.get(call.action, self._latency.get("*", 0.0))
         if wait:
             self._pause(wait)
-        answer = signatures.refusal(call, environ, body, keys)
+        secret_of = authority.secret if authority.on else None
+        answer = signatures.refusal(call, environ, body, keys, secret_of)
         if answer is None:
             met = _Met() if onlooker else self._meet(call)
             entry["met"] = met.name
@@ -233,9 +249,9 @@ class Layer:
             environ = {**environ, HIDE: str(met.hide)}
         fault = met.fault
         if fault is None:
-            return self._ask_moto(call, environ, body)
+            return self._ask(call, environ, body)
         if fault.when == "after":
-            self._ask_moto(call, environ, body)
+            self._ask(call, environ, body)
         if fault.kill:
             self._kills.end(fault.kill)
             return None
@@ -266,7 +282,21 @@ class Layer:
             return fault
         return None
 
+    def _ask(self, call: wire.Call, environ: wire.Environ, body: bytes) -> wire.Answer:
+        """Return moto's answer, or AWS's refusal of whoever may not ask."""
+        if not authority.on:
+            return self._ask_moto(call, environ, body)
+        with authority.answering(call) as who:
+            try:
+                refused = self.alone(lambda: authority.refusal(call, who))
+            except PolicyError as error:
+                return wire.error(call.protocol, "InternalError", f"localcloud: {error}", 500)
+            return refused or self._ask_moto(call, environ, body)
+
     def _ask_moto(self, call: wire.Call, environ: wire.Environ, body: bytes) -> wire.Answer:
+        own = self._own.get((call.service, call.action))
+        if own is not None:
+            return own(call, body)
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> None:

@@ -15,14 +15,18 @@ request states", "Spot Fleet request types"):
   instances stands in the way, since AWS counts that as an error of the fleet
   (spotInstanceCountLimitExceeded) and goes on trying; `fulfilled` when nothing is lacking;
   `pending_termination` while a cancelled fleet's instances are ending.
+* Before its ValidFrom a fleet is `submitted`, and launches nothing. At its ValidUntil it is at an
+  end as if it were cancelled: it launches nothing more, and its instances end if the request has
+  TerminateInstancesWithExpiration.
 * A cancelled fleet stays visible; it is `cancelled` when its last instance has terminated, and
   until then `cancelled_terminating` or `cancelled_running`. Unknown fleets are reported one by one;
   a call takes at most 100.
 
-Not modelled: ValidFrom and ValidUntil (nothing expires by itself), OnDemandTargetCapacity (all are
-Spot Instances), prices, ModifySpotFleetRequest.
+Not modelled: OnDemandTargetCapacity (all are Spot Instances), prices, ModifySpotFleetRequest.
 """
 
+import heapq
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +49,7 @@ __all__ = ["FLEET_TAG", "Fleet", "advance", "forget_ended", "install", "no_such_
 
 FLEET_TAG = "aws:ec2spot:fleet-request-id"
 _ACTIVE = "active"
+_SUBMITTED = "submitted"
 _MOST_CANCELLED = 100
 _ROLE_ARN_START = "arn:"
 
@@ -63,6 +68,7 @@ class Fleet:
         config: SpotFleetRequestConfig as requested.
         created: UTC.
         pools: What `pools.read` made of the config.
+        valid: From when until when it may launch instances, epoch seconds.
         since: When it began to lack instances, epoch seconds.
         arrived: As many have come since then.
         placed: Units of capacity that were ever launched.
@@ -77,6 +83,7 @@ class Fleet:
     config: Mapping[str, Any]
     created: datetime
     pools: list[pools.Pool]
+    valid: tuple[float, float]
     since: float
     arrived: int = 0
     placed: float = 0.0
@@ -100,7 +107,7 @@ class Fleet:
     def state(self) -> str:
         """Its SpotFleetRequestState."""
         if self.ending is None:
-            return _ACTIVE
+            return _SUBMITTED if time.time() < self.valid[0] else _ACTIVE
         if not self.members:
             return "cancelled"
         return "cancelled_terminating" if self.ending else "cancelled_running"
@@ -135,7 +142,14 @@ def install() -> None:
 
 
 def advance(backend: Backend, region: Region, now: float) -> None:
-    """Let the instances come that time and capacity have brought."""
+    """Let the instances come that time and capacity have brought, and fleets expire."""
+    while region.expiring and region.expiring[0][0] <= now:
+        until, identity = heapq.heappop(region.expiring)
+        fleet = region.fleets.get(identity)
+        if fleet is not None and fleet.ending is None:
+            _fill(backend, region, fleet, until)
+            terminate = bool(fleet.config.get("TerminateInstancesWithExpiration"))
+            _cancel(region, fleet, terminate=terminate)
     for fleet in list(region.wanting.values()):
         _fill(backend, region, fleet, now)
 
@@ -212,15 +226,27 @@ def _request_spot_fleet(self: Response) -> ec2xml.Written:
             config=config,
             created=datetime.fromtimestamp(now, UTC).replace(tzinfo=None),
             pools=pools.read(backend, config),
+            valid=_validity(config, now),
             since=now,
         )
+        fleet.since = fleet.valid[0]
         identity = fleet.id
         _fill(backend, region, fleet, now)
         region.fleets[identity] = fleet
+        heapq.heappush(region.expiring, (fleet.valid[1], identity))
         region.made.append(identity)
         backend.tags[identity].update(tags.get("spot-fleet-request", {}))
         tokens.remember(region, "RequestSpotFleet", token, config, identity)
     return ec2xml.answer("RequestSpotFleet", {"SpotFleetRequestId": identity})
+
+
+def _validity(config: Mapping[str, Any], now: float) -> tuple[float, float]:
+    """Return from when until when a request is valid, epoch seconds."""
+    starts, ends = (config.get(name) for name in ("ValidFrom", "ValidUntil"))
+    return (
+        now if starts is None else max(now, starts.timestamp()),
+        math.inf if ends is None else ends.timestamp(),
+    )
 
 
 def _check(config: Mapping[str, Any]) -> None:
@@ -249,6 +275,7 @@ def _cancel_spot_fleet_requests(self: Response) -> ec2xml.Written:
         elif fleet.ending is not None:
             undone.append(_not_cancelled(identity, "fleetRequestNotInCancellableState"))
         else:
+            before = fleet.state
             _cancel(region, fleet, terminate=bool(self._get_bool_param("TerminateInstances")))
             done.append(
                 {
@@ -256,7 +283,7 @@ def _cancel_spot_fleet_requests(self: Response) -> ec2xml.Written:
                     "CurrentSpotFleetRequestState": (
                         "cancelled_terminating" if fleet.ending else "cancelled_running"
                     ),
-                    "PreviousSpotFleetRequestState": _ACTIVE,
+                    "PreviousSpotFleetRequestState": before,
                 }
             )
     answer = {"SuccessfulFleetRequests": done, "UnsuccessfulFleetRequests": undone}

@@ -1,6 +1,9 @@
 """What the local cloud's process and its handle must agree on."""
 
-__all__ = ["CONTROL", "HIDE", "ONLOOKER"]
+__all__ = ["ACCESS_KEY", "CONTROL", "HIDE", "ONLOOKER", "SECRET_KEY"]
+
+ACCESS_KEY = "AKIALOCALCLOUD000000"
+SECRET_KEY = "localcloud"  # noqa: S105  (opens nothing but the local cloud)
 
 CONTROL = "/_localcloud/"
 """Requests to paths below it are for the local cloud itself."""

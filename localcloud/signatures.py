@@ -5,7 +5,7 @@ EventBridge, Lambda, IAM and S3 answer with.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
@@ -14,7 +14,10 @@ from botocore.credentials import Credentials
 
 from localcloud import wire
 
-__all__ = ["refusal"]
+__all__ = ["SecretOf", "refusal"]
+
+SecretOf = Callable[[str], tuple[str, str | None] | None]
+"""Access key id to its secret key and its session token; None is any token, or no such key."""
 
 # protocol -> (unknown key, wrong signature, status)
 _CODES = {
@@ -37,7 +40,11 @@ _NO_MATCH = (
 
 
 def refusal(
-    call: wire.Call, environ: wire.Environ, body: bytes, keys: Mapping[str, str]
+    call: wire.Call,
+    environ: wire.Environ,
+    body: bytes,
+    keys: Mapping[str, str],
+    secret_of: SecretOf | None = None,
 ) -> wire.Answer | None:
     """Return AWS's refusal of wrong credentials, or None if they are right.
 
@@ -46,16 +53,36 @@ def refusal(
         environ: Its WSGI environment, for the signed headers.
         body: Its body.
         keys: Access key id to secret key; empty if any are taken.
+        secret_of: Gives, by its id, the secret of any other key that is taken, and the session
+            token that goes with it, empty if none does; None if there is no other.
     """
-    if not keys:
+    if not keys and secret_of is None:
         return None
     unknown, wrong, status = _CODES[call.protocol]
     secret = keys.get(call.access_key)
     if secret is None:
-        return wire.error(call.protocol, unknown, _MESSAGES[unknown], status)
+        known = secret_of(call.access_key) if secret_of else None
+        if known is None:
+            return wire.error(call.protocol, unknown, _MESSAGES[unknown], status)
+        secret, token = known
+        if token is not None and not _same(environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""), token):
+            return _wrong_token(call.protocol)
     if not _signed_with(call, environ, body, secret):
         return wire.error(call.protocol, wrong, _MESSAGES.get(wrong, _NO_MATCH), status)
     return None
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _wrong_token(protocol: str) -> wire.Answer:
+    """Return AWS's refusal of a session token that is not the key's."""
+    unknown, _, status = _CODES[protocol]
+    if protocol == "rest-xml":
+        said = "The provided token is malformed or otherwise invalid."
+        return wire.error(protocol, "InvalidToken", said, 400)
+    return wire.error(protocol, unknown, _MESSAGES[unknown], status)
 
 
 def _signed_with(call: wire.Call, environ: wire.Environ, body: bytes, secret: str) -> bool:

@@ -1,6 +1,5 @@
 """Makes the project's CloudFormation stacks in the local cloud, as a user would on AWS."""
 
-import ast
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -55,26 +54,5 @@ def make_stack(
         Capabilities=["CAPABILITY_IAM"],
     )
     client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    _mend_policies(cloud, name)
     outputs = client.describe_stacks(StackName=name)["Stacks"][0].get("Outputs", [])
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
-
-
-def _mend_policies(cloud: LocalCloud, stack: str) -> None:
-    """Put the inline policies of a stack's roles again, as JSON.
-
-    moto keeps them as Python prints a dictionary, which nobody can read as a policy, and leaves a
-    None where AWS::NoValue takes a statement away.
-    """
-    resources = cloud.client("cloudformation").describe_stack_resources(StackName=stack)
-    iam = cloud.client("iam")
-    for resource in resources["StackResources"]:
-        if resource["ResourceType"] != "AWS::IAM::Role":
-            continue
-        role = resource["PhysicalResourceId"]
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            if isinstance(document, str):
-                document = ast.literal_eval(document)
-            document["Statement"] = [one for one in document["Statement"] if one is not None]
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))

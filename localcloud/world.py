@@ -39,6 +39,7 @@ class World:
         hide: Seconds for which what is made is hidden.
         slow_end: Seconds for which an instance is `shutting-down`.
         page_size: As many items may a page hold.
+        stack_pace: Seconds that each resource of a stack takes.
         onlooker: The call is an onlooker's, who sees everything.
     """
 
@@ -48,6 +49,7 @@ class World:
     hide: float = 0.0
     slow_end: float = 0.0
     page_size: int = LARGEST_PAGE
+    stack_pace: float = 0.0
     onlooker: bool = False
 
 
@@ -67,6 +69,7 @@ class Region:
         fleets: Spot Fleets by id.
         fleet_of: Instance id to its Spot Fleet.
         wanting: The Spot Fleets that lack instances, by id.
+        expiring: When Spot Fleets expire, epoch seconds, and their ids; a heap.
         hidden: Until when an id is hidden, epoch seconds.
         ending: When an instance that is shutting down will be terminated, epoch seconds.
         made: What the call that is being answered has made; it is hidden when the call is over.
@@ -80,6 +83,7 @@ class Region:
     fleets: dict[str, "Fleet"] = field(default_factory=dict)
     fleet_of: dict[str, "Fleet"] = field(default_factory=dict)
     wanting: dict[str, "Fleet"] = field(default_factory=dict)
+    expiring: list[tuple[float, str]] = field(default_factory=list)
     hidden: dict[str, float] = field(default_factory=dict)
     ending: dict[str, float] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)

@@ -9,6 +9,21 @@ from localcloud import LocalCloud
 from tests.support import ACCESS_KEY, SECRET_KEY, Annexd, make_lease_function
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what must stay together where several workers share the tests, the longest first.
+
+    Tests of a file share its daemon; all tests with a real pool share that one.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        return 0 if "crash" in item.path.parts else 1 if item.get_closest_marker("pool") else 2
+
+    items.sort(key=rank)
+    for item in items:
+        group = "pool" if item.get_closest_marker("pool") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def cloud_process() -> Iterator[LocalCloud]:
     """One local cloud for the whole run; it takes the tests' key alone."""

@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from htcondor_annex.tool.client import exchange
@@ -19,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"
-FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:annex-lease"
+ACCOUNT = "123456789012"
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:annex-lease"
+SWEEP_RULE = "the-sweep"
 _PATIENCE = 30.0
 _SERVES = ") serves "
 _T = TypeVar("_T")
@@ -35,22 +38,67 @@ def wait_for(look: Callable[[], _T], what: str, patience: float = _PATIENCE) -> 
         time.sleep(0.02)
 
 
-def make_lease_function(cloud: LocalCloud) -> str:
-    """Put a function of the tests' ARN into the cloud, and return the ARN."""
+def make_lease_function(cloud: LocalCloud, *, allowed: bool = True, region: str = REGION) -> str:
+    """Put a function of the tests' ARN into the cloud, and return the ARN.
+
+    Args:
+        cloud: Where.
+        allowed: Whether EventBridge may run it for annexes' rules.
+        region: Where; the ARN has it.
+    """
     role = cloud.client("iam", looks=True).create_role(
-        RoleName="lease", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17"})
+        RoleName=f"lease-{region}", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17"})
     )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("index.py", "def handler(event, context):\n    return None\n")
-    made = cloud.client("lambda", looks=True).create_function(
+    cloud.client("lambda", region=region, looks=True).create_function(
         FunctionName="annex-lease",
         Runtime="python3.13",
         Role=role["Role"]["Arn"],
         Handler="index.handler",
         Code={"ZipFile": archive.getvalue()},
     )
-    return str(made["FunctionArn"])
+    if allowed:
+        allow(cloud, region=region)
+    return FUNCTION_ARN.replace(REGION, region)
+
+
+def allow(
+    cloud: LocalCloud,
+    rule: str = "htcondor-annex-*",
+    *,
+    account: str = ACCOUNT,
+    principal: str = "events.amazonaws.com",
+    region: str = REGION,
+) -> None:
+    """Let the tests' lease function be run for some rules, as its stack's template does."""
+    cloud.client("lambda", region=region, looks=True).add_permission(
+        FunctionName=FUNCTION_ARN.replace(REGION, region),
+        StatementId=f"run-{rule.rstrip('*')}",
+        Action="lambda:InvokeFunction",
+        Principal=principal,
+        SourceArn=f"arn:aws:events:{region}:{ACCOUNT}:rule/{rule}",
+        SourceAccount=account,
+    )
+
+
+def make_sweep(
+    cloud: LocalCloud,
+    *,
+    schedule: str = "rate(5 minutes)",
+    state: str = "ENABLED",
+    told: object = MappingProxyType({"Sweep": True}),
+    allowed: bool = True,
+) -> None:
+    """Put the rule of a sweep by the tests' lease function into the cloud."""
+    events = cloud.client("events", looks=True)
+    events.put_rule(Name=SWEEP_RULE, ScheduleExpression=schedule, State=state)
+    text = json.dumps(dict(told) if isinstance(told, Mapping) else told)
+    target = {"Id": "sweep", "Arn": FUNCTION_ARN, "Input": text}
+    events.put_targets(Rule=SWEEP_RULE, Targets=[target])
+    if allowed:
+        allow(cloud, SWEEP_RULE)
 
 
 def console_config(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  (JSON)

@@ -17,7 +17,7 @@ from htcondor_annex.annex import Endpoints
 from htcondor_annex.aws.credentials import Credentials
 from htcondor_annex.aws.endpoints import Partition
 from htcondor_annex.aws.faults import translate
-from htcondor_annex.aws.models import lean_session
+from htcondor_annex.aws.models import lean_session, partitions
 
 __all__ = ["Calls", "Clients"]
 
@@ -120,16 +120,7 @@ class Clients:
 
     def partitions(self) -> tuple[Partition, ...]:
         """Return AWS's partitions from botocore's data."""
-        core = self._session._session  # noqa: SLF001  (as above)
-        data = core.get_component("data_loader").load_data("partitions")
-        return tuple(
-            Partition(
-                name=one["id"],
-                region_pattern=one["regionRegex"].strip("^$"),
-                suffixes=(one["outputs"]["dnsSuffix"], one["outputs"]["dualStackDnsSuffix"]),
-            )
-            for one in data["partitions"]
-        )
+        return partitions(self._session._session)  # noqa: SLF001  (as above)
 
     def warm(self, endpoints: Endpoints) -> None:
         """Load the models of the three services, so that the first request does not wait for it."""

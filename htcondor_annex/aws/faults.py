@@ -12,7 +12,7 @@ from botocore.exceptions import (
 from htcondor_annex.aws import codes
 from htcondor_annex.errors import AwsError
 
-__all__ = ["translate"]
+__all__ = ["refused", "translate"]
 
 # These fail before a request is sent: AWS cannot have acted.
 _NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError)
@@ -31,6 +31,20 @@ def _advice(code: str) -> str:
     if code in codes.CAPACITY:
         return "Ask for less, for other instance types or zones, or have the quota raised."
     return ""
+
+
+def refused(message: str, code: str, *, retryable: bool = False, advice: str = "") -> AwsError:
+    """Return the error of what AWS answered, and so has not done, or shows to be wrong.
+
+    Args:
+        message: As `AnnexError` has it.
+        code: AWS's own, or one of ours where AWS has none.
+        retryable: Whether the same may go well later.
+        advice: What the user can do.
+    """
+    return AwsError(
+        message, aws_code=code, retryable=retryable, aws_may_have_acted=False, advice=advice
+    )
 
 
 def translate(error: ClientError | BotoCoreError, action: str, endpoint: str) -> AwsError:

@@ -73,6 +73,7 @@ def annex_ad(annex: Annex, sight: Sight | None, annexd_name: str) -> dict[str, A
         "Owner": annex.owner.name,
         "State": str(annex.state),
         "LeaseExpires": annex.expires,
+        "LeaseMethod": str(annex.lease.method),
         "Region": annex.endpoints.region,
         "Created": annex.created,
     }

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from htcondor_annex.annex import Annex, AnnexState, Identity, Lease, Owner
+from htcondor_annex.annex import Annex, AnnexState, Identity, Lease, LeaseMethod, Owner
 from htcondor_annex.daemon.keyreader import user_name
 from htcondor_annex.daemon.keyring import Account, Keyring, account_of
 from htcondor_annex.daemon.worker import Worker
@@ -272,7 +272,7 @@ class Keeper:
         return Annex(
             identity=Identity(orphan.annex_id, orphan.name, self._journal.annexd_id),
             owner=Owner(account.uid, user_name(account.uid)),
-            lease=Lease(orphan.expires, ""),
+            lease=Lease(orphan.expires, ""),  # it may have a rule of its own
             endpoints=account.endpoints,
             access_key_file=account.access_key_file,
             secret_key_file=account.secret_key_file,
@@ -280,6 +280,6 @@ class Keeper:
             parameters={},
             created=int(time.time()),
             state=AnnexState.ENDING,
-            done=tuple(STEPS),
+            done=tuple(STEPS[LeaseMethod.RULE]),
             last_error="found in AWS with this daemon's tag, and unknown to the journal",
         )

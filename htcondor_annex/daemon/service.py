@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from htcondor_annex.annex import Annex, AnnexRequest, AnnexState, Owner
 from htcondor_annex.aws.clients import Clients
-from htcondor_annex.aws.endpoints import check_endpoints
 from htcondor_annex.daemon.keeper import LOOKS_AT_ONCE, Keeper
 from htcondor_annex.daemon.keyreader import KeyReader
 from htcondor_annex.daemon.keyring import Keyring, account_of
@@ -24,7 +23,7 @@ from htcondor_annex.errors import (
 from htcondor_annex.inventory.judge import Sight
 from htcondor_annex.journal import Journal
 from htcondor_annex.knobs import Knobs
-from htcondor_annex.plan import AwsModel, new_end, plan
+from htcondor_annex.plan import AwsModel, new_end, plan, usual_endpoints
 from htcondor_annex.provision.runner import Runner
 from htcondor_annex.provision.waiting import Patience
 from htcondor_annex.times import iso8601
@@ -77,13 +76,7 @@ class Service:
         self._runner.patience = _patience(knobs)
         self._keeper.knobs = knobs
         try:
-            endpoints = check_endpoints(
-                knobs.ec2_url,
-                knobs.events_url,
-                knobs.lambda_url,
-                self._model.partitions,
-                knobs.region,
-            )
+            endpoints = usual_endpoints(knobs, self._model)
         except RequestError as error:
             _log.warning("%s: %s", error.message, "; ".join(error.problems))
         else:

@@ -309,7 +309,9 @@ class Worker:
             return annex
         why = halt.reason.message if halt.reason else "its lease was over before it was made"
         # Whatever was begun may have been carried out.
-        annex = advance(replace(annex, done=tuple(STEPS)), AnnexEvent.STEP_FAILED, error=why)
+        annex = advance(
+            replace(annex, done=tuple(STEPS[annex.lease.method])), AnnexEvent.STEP_FAILED, error=why
+        )
         await self._journal.put(annex)
         return await self._undo(annex, nobody)
 

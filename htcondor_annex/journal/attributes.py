@@ -12,6 +12,7 @@ from htcondor_annex.annex import (
     Endpoints,
     Identity,
     Lease,
+    LeaseMethod,
     Owner,
     StepName,
 )
@@ -36,6 +37,7 @@ def to_attributes(annex: Annex) -> dict[str, Value]:
         "State": str(annex.state),
         "LeaseExpires": annex.lease.expires,
         "LeaseFunctionARN": annex.lease.function_arn,
+        "LeaseMethod": str(annex.lease.method),
         "Region": annex.endpoints.region,
         "EC2URL": annex.endpoints.ec2,
         "EventsURL": annex.endpoints.events,
@@ -71,7 +73,12 @@ def from_attributes(found: Mapping[str, Any]) -> Annex:
     return Annex(
         identity=Identity(texts["AnnexID"], texts["AnnexName"], texts["AnnexdID"]),
         owner=Owner(numbers["OwnerUid"], texts["Owner"]),
-        lease=Lease(numbers["LeaseExpires"], texts["LeaseFunctionARN"]),
+        lease=Lease(
+            numbers["LeaseExpires"],
+            texts["LeaseFunctionARN"],
+            # Journals from before there was a choice do not tell.
+            LeaseMethod(texts.get("LeaseMethod", LeaseMethod.RULE)),
+        ),
         endpoints=Endpoints(
             texts["Region"], texts["EC2URL"], texts["EventsURL"], texts["LambdaURL"]
         ),

@@ -33,6 +33,7 @@ from botocore.exceptions import ClientError
 from htcondor_annex.lease.over import (
     EXPIRES_TAG,
     FLEET_TAG,
+    GRACE,
     ID_TAG,
     NOT_GONE,
     OBJECT_RETRIES,
@@ -55,6 +56,15 @@ from htcondor_annex.lease.over import (
 _CANCELLED_ALREADY = frozenset({"fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState"})
 _UNKNOWN_INSTANCE = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 _NOT_ALLOWED = frozenset({"UnauthorizedOperation"})
+_THROTTLED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
 _NO_RULE = frozenset({"ResourceNotFoundException"})
 _NO_OBJECT = frozenset({"NoSuchBucket", "NoSuchKey"})
 
@@ -62,6 +72,7 @@ _FLEETS_A_CALL = 100  # CancelSpotFleetRequests takes no more
 _INSTANCES_A_CALL = 200  # TerminateInstances fails whole on one bad id: few enough to split
 _VALUES_A_FILTER = 200  # a DescribeInstances filter takes no more
 _BIG_PAGES = {"PageSize": 1000}  # as many as DescribeInstances gives
+_HOPELESS = 10  # single instances refused, and none ended: it is not they that are at fault
 _RESERVE_SECONDS = 20.0  # kept back of the function's time, to look again and to log
 
 Log = Callable[..., None]
@@ -102,6 +113,21 @@ def code_of(error: Exception) -> str:
     return type(error).__name__
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether AWS refused for good: to ask the same again changes nothing."""
+    if not isinstance(error, ClientError) or code_of(error) in _THROTTLED:
+        return False
+    return 400 <= int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0)) < 500  # noqa: PLR2004  (HTTP)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the function's own keys: AWS may quote a request with its token."""
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"):
+        if os.environ.get(name):
+            text = text.replace(os.environ[name], f"({name})")
+    return text[:1000]
+
+
 # -- Calls -----------------------------------------------------------------------------------------
 
 
@@ -129,6 +155,8 @@ class Run:
         self._client, self._log = client, log
         self._seconds_left, self._bucket = seconds_left, bucket
         self._objects_left: set[str] = set()
+        self._fleets_seen = False
+        self._refused = 0  # instances that AWS would not end
         dry_run = isinstance(asked, Sweep) and asked.dry_run
         self.report = Report(sweep=self._lease is None, dry_run=dry_run)
 
@@ -136,6 +164,7 @@ class Run:
         """Look, decide, and end what has expired; return what was done."""
         annexes, _ = self._look(now)
         if self._lease is None:
+            # Without them the tags decide: they are behind a rule for seconds at most.
             self._part("read rules", self._read_rules, annexes, now)
         over = [annex for annex in annexes.values() if annex.over(now)]
         report = self.report
@@ -152,7 +181,9 @@ class Run:
             return report
         self._cancel([one.id for annex in over for one in annex.fleets if one.live])
         self._terminate([one for annex in over for one in annex.instances if one.live])
-        self._delete_objects(over, now)
+        self._delete_objects(
+            [one for one in over if self._fleets_seen or self._long_over(one.expires, now)], now
+        )
         if report.expired or self._lease is not None:
             self._finish({annex.id: annex for annex in over}, now)
         return report
@@ -164,7 +195,8 @@ class Run:
         except Exception as error:  # noqa: BLE001  (whatever it is, the others must have their try)
             if name not in self.report.failures:
                 self.report.failures.append(name)
-            self._log("ERROR", f"failed: {name}", code=code_of(error), error=str(error)[:1000])
+            said = without_secrets(str(error))
+            self._log("ERROR", f"failed: {name}", code=code_of(error), error=said)
             return None
 
     def _in_time(self, what: str, waiting: int) -> bool:
@@ -177,11 +209,17 @@ class Run:
         """Return what is there, by annex, and whether all could be seen."""
         only = self._lease.annex_id if self._lease else None
         fleets = self._part("look for fleets", self._fleets)
+        self._fleets_seen = fleets is not None
         by_tag: dict[str, Any] = {"Name": "tag-key", "Values": [ID_TAG, EXPIRES_TAG]}
         if only is not None:
             by_tag = {"Name": f"tag:{ID_TAG}", "Values": [only]}
         instances = self._part("look for instances", self._instances, [by_tag])
-        seen = list(instances or ())
+        seen = [
+            one
+            for one in instances or ()
+            # A fleet that cannot be seen may have a later end than what it launched.
+            if fleets is not None or one.fleet is None or self._long_over(one.expires, now)
+        ]
 
         def gathered() -> dict[str, Annex]:
             annexes = gather(fleets or (), seen, only)
@@ -200,6 +238,11 @@ class Run:
         seen += untagged or ()
         complete = not (fleets is None or instances is None or untagged is None)
         return gathered(), complete
+
+    def _long_over(self, expires: int | None, now: float) -> bool:
+        """Whether a lease was over some time ago: no extension is on its way."""
+        ends = [expires, self._lease.expires if self._lease else None]
+        return now > max((end for end in ends if end is not None), default=now) + GRACE
 
     def _fleets(self) -> list[Thing]:
         pages = self._client("ec2").get_paginator("describe_spot_fleet_requests").paginate()
@@ -229,13 +272,14 @@ class Run:
                 continue
             if not self._in_time("read rules", len(rules)):
                 return
-            self._part("read a rule", self._read_rule, annex, name, arn)
             annexes[annex_id] = annex
+            annex.rule = name
+            annex.blind = not self._part("read a rule", self._read_rule, annex, name, arn)
 
-    def _read_rule(self, annex: Annex, name: str, arn: str) -> None:
+    def _read_rule(self, annex: Annex, name: str, arn: str) -> bool:
         events = self._client("events")
         tags = read_tags(events.list_tags_for_resource(ResourceARN=arn).get("Tags"))
-        annex.rule, annex.rule_expires = name, read_expiry(tags)
+        annex.rule_expires = read_expiry(tags)
         for target in events.list_targets_by_rule(Rule=name)["Targets"]:
             try:
                 said = read_event(json.loads(target.get("Input", "")))
@@ -243,6 +287,7 @@ class Run:
                 continue
             if isinstance(said, Lease) and said.annex_id == annex.id:
                 annex.lease = said
+        return True
 
     def _cancel(self, fleets: list[str]) -> None:
         for ids in batches(fleets, _FLEETS_A_CALL):
@@ -274,17 +319,23 @@ class Run:
             waiting[:0] = self._part("end instances", self._terminate_some, ids, others) or []
 
     def _terminate_some(self, ids: list[str], others: list[str]) -> list[list[str]]:
-        """End instances; return the halves to try if one unknown id failed the call as a whole."""
+        """End instances; return the halves to try if one of them made AWS refuse them all."""
         try:
             self._client("ec2").terminate_instances(InstanceIds=ids)
         except ClientError as error:
             if code_of(error) in _NOT_ALLOWED and ids[0] in others:
                 self._log("WARNING", "left to their cancelled fleet", instances=len(ids))
                 return []
-            if code_of(error) not in _UNKNOWN_INSTANCE:
+            hopeless = self._refused >= _HOPELESS and not self.report.instances_ended
+            if not is_refusal(error) or hopeless:
                 raise
             middle = len(ids) // 2
-            return [ids[:middle], ids[middle:]] if middle else []
+            if middle:
+                return [ids[:middle], ids[middle:]]
+            if code_of(error) not in _UNKNOWN_INSTANCE:
+                self._refused += 1
+                raise
+            return []
         self.report.instances_ended += len(ids)
         return []
 

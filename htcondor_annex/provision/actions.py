@@ -8,17 +8,18 @@ from enum import Enum
 from typing import Any
 
 from htcondor_annex import tags
-from htcondor_annex.annex import Annex, StepName
+from htcondor_annex.annex import Annex, LeaseMethod, StepName
 from htcondor_annex.aws import codes
+from htcondor_annex.aws.faults import refused
 from htcondor_annex.errors import AwsError
 from htcondor_annex.inventory import look
 from htcondor_annex.inventory.look import Caller
 from htcondor_annex.inventory.seen import Fleet, Instance
 from htcondor_annex.lease import rule
+from htcondor_annex.provision import leasecheck
 
 __all__ = ["Caller", "Undone", "do", "undo"]
 
-_USABLE = frozenset({"Active", "Inactive"})  # Inactive: idle for weeks, wakes at the next call
 _IDS_A_CALL = 500
 """CreateTags takes 1000 resources; of TerminateInstances AWS advises batches of that order."""
 
@@ -30,34 +31,6 @@ class Undone(Enum):
     UNSEEN = "AWS shows nothing, which a moment after a call is no proof"
 
 
-def _refused(message: str, code: str, *, retryable: bool = False, advice: str = "") -> AwsError:
-    return AwsError(
-        message, aws_code=code, retryable=retryable, aws_may_have_acted=False, advice=advice
-    )
-
-
-def _check_lease_function(annex: Annex, aws: Caller) -> None:
-    arn = annex.lease.function_arn
-    try:
-        found = aws.call("lambda", "GetFunctionConfiguration", FunctionName=arn)
-    except AwsError as error:
-        if error.aws_code in codes.NOT_FOUND:
-            raise _refused(
-                f"there is no lease function {arn}",
-                error.aws_code,
-                advice="Make its stack from templates/lease-function.json, wait for "
-                "CREATE_COMPLETE, and give the LeaseFunctionARN from its outputs.",
-            ) from error
-        raise
-    state = found.get("State", "Active")
-    if state not in _USABLE:
-        raise _refused(
-            f"the lease function {arn} is {state}: {found.get('StateReason', 'no reason given')}",
-            f"FunctionState{state}",
-            retryable=state == "Pending",
-        )
-
-
 def _put_rule(annex: Annex, aws: Caller) -> None:
     aws.call("events", "PutRule", **rule.put_rule_parameters(annex.identity, annex.lease))
 
@@ -66,7 +39,7 @@ def _raise_failed_entries(answer: Mapping[str, Any], action: str) -> None:
     if answer.get("FailedEntryCount"):
         entry = (answer.get("FailedEntries") or [{}])[0]
         code = str(entry.get("ErrorCode", "Unknown"))
-        raise _refused(
+        raise refused(
             f"AWS refused {action}: {code}: {entry.get('ErrorMessage', 'no message')}",
             code,
             retryable=code in codes.THROTTLED,
@@ -90,7 +63,7 @@ def _request_spot_fleet(annex: Annex, aws: Caller) -> str:
     answer = aws.call("ec2", "RequestSpotFleet", SpotFleetRequestConfig=dict(annex.parameters))
     fleet = answer.get("SpotFleetRequestId")
     if not isinstance(fleet, str) or not fleet.startswith("sfr-"):
-        error = _refused("RequestSpotFleet answered without a Spot Fleet request ID", "NoId")
+        error = refused("RequestSpotFleet answered without a Spot Fleet request ID", "NoId")
         error.aws_may_have_acted = True
         raise error
     return fleet
@@ -121,7 +94,10 @@ def _in_parts(
 
 
 def _put_tags(annex: Annex, aws: Caller) -> None:
-    """Bring the tag that tells the lease's end up to date on all that carries it."""
+    """Bring the tag that tells the lease's end up to date on all that carries it.
+
+    The fleet goes first: of what carries the tag it alone is certain to be there.
+    """
     pairs = tags.pairs(tags.expiry(annex.lease))
     fleets = [] if annex.capacity_id is None else [annex.capacity_id]
     if fleets:
@@ -137,12 +113,16 @@ def _put_tags(annex: Annex, aws: Caller) -> None:
         if one.marks.expires != annex.lease.expires
     ]
     _in_parts(aws, "CreateTags", "Resources", late, Tags=pairs)
+    if annex.lease.method is LeaseMethod.SWEEP:
+        return  # it has no rule
     arn = aws.call("events", "DescribeRule", Name=rule.rule_name(annex.identity.id)).get("Arn")
     aws.call("events", "TagResource", ResourceARN=arn, Tags=pairs)
 
 
 _DO: Mapping[StepName, Callable[[Annex, Caller], str | None]] = {
-    StepName.CHECK_LEASE_FUNCTION: _check_lease_function,
+    StepName.CHECK_LEASE_FUNCTION: leasecheck.check_function,
+    StepName.CHECK_LEASE_PERMISSION: leasecheck.check_permission,
+    StepName.CHECK_SWEEP: leasecheck.check_sweep,
     StepName.PUT_RULE: _put_rule,
     StepName.PUT_TARGETS: _put_targets,
     StepName.REQUEST_SPOT_FLEET: _request_spot_fleet,
@@ -176,7 +156,7 @@ def _delete_rule(annex: Annex, aws: Caller) -> Undone:
 
 
 def _still_there(message: str) -> AwsError:
-    return _refused(message, "StillThere", retryable=True)
+    return refused(message, "StillThere", retryable=True)
 
 
 def _own_fleets(annex: Annex, aws: Caller) -> list[Fleet]:
@@ -198,7 +178,7 @@ def _cancel(aws: Caller, ids: list[str]) -> None:
     for one in answer.get("UnsuccessfulFleetRequests", []):
         code = str((one.get("Error") or {}).get("Code", "Unknown"))
         if code not in codes.NOT_CANCELLABLE | codes.NOT_FOUND:
-            raise _refused(
+            raise refused(
                 f"AWS refused to cancel {one.get('SpotFleetRequestId')}: {code}",
                 code,
                 retryable=True,

@@ -111,7 +111,8 @@ class Runner:
         Returns:
             The annex, `active` or `rolling back`, and what failed.
         """
-        unknown: set[StepName] = set(table.STEPS) if resumed else set()
+        steps = table.STEPS[annex.lease.method]
+        unknown: set[StepName] = set(steps) if resumed else set()
         if annex.state is AnnexState.REQUESTED:
             annex = advance(annex, AnnexEvent.STARTED)
             await self._journal.put(annex)
@@ -119,9 +120,9 @@ class Runner:
         failure: AnnexError | None = None
         running: dict[asyncio.Task[str | None], tuple[StepName, float]] = {}
         while True:
-            if halt.reason is not None and not table.all_done(annex.done):
+            if halt.reason is not None and not table.all_done(steps, annex.done):
                 failure = failure or halt.reason
-            for step in [] if failure else table.ready(annex.done, started):
+            for step in [] if failure else table.ready(steps, annex.done, started):
                 call = self._persist(step, annex, aws, halt, tell)
                 started.add(step)
                 running[asyncio.ensure_future(call)] = (step, self._clock())
@@ -152,7 +153,7 @@ class Runner:
             )
         else:
             # A step of unknown outcome is undone like one that is done.
-            touched = tuple(s for s in table.STEPS if s in {*annex.done, *unknown})
+            touched = tuple(s for s in steps if s in {*annex.done, *unknown})
             annex = advance(
                 replace(annex, done=touched), AnnexEvent.STEP_FAILED, error=failure.message
             )
@@ -191,7 +192,7 @@ class Runner:
         """Return what failed, and whether anything may have been changed in AWS by then."""
         aimed = replace(annex, lease=replace(annex.lease, expires=annex.expires))
         changed = False
-        for step in table.UPDATE:
+        for step in table.UPDATE[annex.lease.method]:
             began = self._clock()
             try:
                 await self._persist(step, aimed, aws, halt, tell)
@@ -222,7 +223,8 @@ class Runner:
             journal as such. As it was, if halted before.
         """
         waits, unseen_since = backoff(), None
-        while left := table.undo_order(annex.done):
+        steps = table.STEPS[annex.lease.method]
+        while left := table.undo_order(steps, annex.done):
             step, began = left[0], self._clock()
             try:
                 aws = await caller()

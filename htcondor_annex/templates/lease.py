@@ -7,6 +7,7 @@ is a rule of the stack's own: it ends what has expired though no annex has a rul
 import json
 from importlib import resources
 
+from htcondor_annex.lease import rule, sweep
 from htcondor_annex.templates.inline import one_text
 from htcondor_annex.templates.objects import BUCKET_PATTERN
 from htcondor_annex.templates.parts import (
@@ -21,7 +22,6 @@ from htcondor_annex.templates.parts import (
 __all__ = [
     "HANDLER",
     "RUNTIME",
-    "SWEEP_SCHEDULE",
     "TIMEOUT_SECONDS",
     "function_source",
     "lease_template",
@@ -31,7 +31,6 @@ RUNTIME = "python3.13"
 HANDLER = "index.handler"
 TIMEOUT_SECONDS = 280
 """Less than the five minutes between two runs of a rule."""
-SWEEP_SCHEDULE = "rate(5 minutes)"
 
 _MODULES = ("over.py", "function.py")
 _RULES = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/htcondor-annex-*"
@@ -163,13 +162,13 @@ def _resources() -> Template:
             "Type": "AWS::Events::Rule",
             "Properties": {
                 "Description": "Ends every HTCondor annex whose lease is over, whoever made it",
-                "ScheduleExpression": SWEEP_SCHEDULE,
+                "ScheduleExpression": rule.SCHEDULE,
                 "State": "ENABLED",
                 "Targets": [
                     {
                         "Id": "sweep",
                         "Arn": {"Fn::GetAtt": ["LeaseFunction", "Arn"]},
-                        "Input": json.dumps({"Sweep": True}),
+                        "Input": json.dumps(sweep.INPUT),
                     }
                 ],
             },

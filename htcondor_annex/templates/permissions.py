@@ -83,7 +83,7 @@ GRANTS: tuple[Grant, ...] = (
         "TagAtLaunch",
         "annexes",
         {"ec2:CreateTags": "an annex's fleet and instances carry its id and its lease"},
-        (_FLEETS, _INSTANCES),
+        ("*",),  # EC2 User Guide, "Tag a Spot Fleet": no narrower; and only what is being made
         {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}},
     ),
     Grant(
@@ -124,7 +124,11 @@ GRANTS: tuple[Grant, ...] = (
         "annexes",
         {"events:PutTargets": "the rule runs the lease function, and nothing else"},
         (_RULES,),
-        {"ArnLike": {"events:TargetArn": _FUNCTIONS}},
+        # A call may have several targets; without any, "for all" would be said of nothing.
+        {
+            "ForAllValues:ArnLike": {"events:TargetArn": _FUNCTIONS},
+            "Null": {"events:TargetArn": "false"},
+        },
     ),
     Grant(
         "CheckLease",
@@ -177,7 +181,6 @@ GRANTS: tuple[Grant, ...] = (
             "iam:DeleteRole": "-teardown",
             "iam:GetRole": "CloudFormation looks at what it made",
             "iam:TagRole": "CloudFormation tags what it makes",
-            "iam:UntagRole": "as above, in an update",
             "iam:UpdateRole": "as above: the role's description",
             "iam:UpdateAssumeRolePolicy": "as above: who may take the role",
             "iam:PutRolePolicy": "writes a role's permissions",
@@ -292,7 +295,7 @@ GRANTS: tuple[Grant, ...] = (
         ("arn:{partition}:s3:::htcondorannex-*",),
     ),
     Grant(
-        "EmptyBucket",
+        "SetupEmptyBucket",
         "setup",
         {"s3:DeleteObject": "-teardown empties the bucket of annexes' configurations"},
         ("arn:{partition}:s3:::htcondorannex-*/config-*.tar.gz",),
@@ -300,15 +303,21 @@ GRANTS: tuple[Grant, ...] = (
     Grant(
         "SetupSecurityGroup",
         "setup",
+        {"ec2:CreateSecurityGroup": "the group of the instances"},
+        (_GROUPS, "arn:{partition}:ec2:*:*:vpc/*"),
+    ),
+    Grant(
+        "SetupGroupRules",
+        "setup",
         {
-            "ec2:CreateSecurityGroup": "the group of the instances",
             "ec2:DeleteSecurityGroup": "-teardown",
             "ec2:AuthorizeSecurityGroupIngress": "-pool-address",
             "ec2:RevokeSecurityGroupIngress": "as above, when it is left out again",
             "ec2:AuthorizeSecurityGroupEgress": "instances find the pool themselves",
             "ec2:RevokeSecurityGroupEgress": "as above: it replaces EC2's own rule",
         },
-        (_GROUPS, "arn:{partition}:ec2:*:*:vpc/*"),
+        (_GROUPS,),
+        {"Null": {"aws:ResourceTag/htcondor:annex-setup": "false"}},
     ),
     Grant(
         "SetupTags",
@@ -328,6 +337,11 @@ def _filled(value: Any, partition: str) -> Any:  # noqa: ANN401  (JSON)
     return [_filled(one, partition) for one in value]
 
 
+def _one_or_all(values: list[str]) -> list[str] | str:
+    """Return a list of one as that one: IAM counts every character."""
+    return values[0] if len(values) == 1 else values
+
+
 def annexd_policy(partition: str = "aws") -> Template:
     """Return the policy document for the keys of annexd and of -setup.
 
@@ -340,7 +354,7 @@ def annexd_policy(partition: str = "aws") -> Template:
                 "Sid": grant.sid,
                 "Effect": "Allow",
                 "Action": sorted(grant.actions),
-                "Resource": _filled(grant.resources, partition),
+                "Resource": _one_or_all(_filled(grant.resources, partition)),
                 **({"Condition": _filled(grant.condition, partition)} if grant.condition else {}),
             }
             for grant in GRANTS

@@ -12,18 +12,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from htcondor_annex.errors import AnnexError, ConfigError, ExitStatus, RequestError
-from htcondor_annex.tool.options import CREATE, OFF, STATUS, UPDATE, parse
+from htcondor_annex.tool.options import CHECK, CREATE, OFF, SETUP, STATUS, TEARDOWN, UPDATE, parse
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
-# Knobs that stand for flags; endpoints are the daemon's business, so that condor_reconfig rules.
+# Knobs that stand for flags, a region's own first; endpoints are the daemon's business, so that
+# condor_reconfig rules.
 _KNOBS = {
     "access_key_file": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
     "secret_key_file": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "lease_function_arn": "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
 }
+_REGION = "ANNEX_DEFAULT_AWS_REGION"
 _DURATION = "ANNEX_DEFAULT_LEASE_DURATION"
 _PLAIN = ("annex_name", "count", "lease_duration", "ec2_url", "events_url", "lambda_url")
 
@@ -87,11 +89,20 @@ def _duration_knob(param: Mapping[str, str]) -> int | None:
         raise RequestError(f"{_DURATION}: {error}") from error
 
 
+def _own(options: argparse.Namespace, param: Mapping[str, str], knob: str) -> str | None:
+    """Return the caller's own knob: of the region, or of any."""
+    from htcondor_annex import regions  # noqa: PLC0415  (as above)
+
+    region = options.aws_region or param.get(_REGION, "us-east-1")
+    return param.get(regions.prefix(region) + knob, param.get(knob))
+
+
 def _request(options: argparse.Namespace, param: Mapping[str, str]) -> dict[str, Any]:
     """Return the request object: flags first, then the caller's own knobs."""
     request: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
     for field, knob in _KNOBS.items():
-        request[field] = getattr(options, field) or param.get(knob)
+        request[field] = getattr(options, field) or _own(options, param, knob)
+    request["region"] = options.aws_region
     if request["lease_duration"] is None:
         request["lease_duration"] = _duration_knob(param)
     for field in ("access_key_file", "secret_key_file"):
@@ -212,6 +223,10 @@ def _run(options: argparse.Namespace) -> int:
     try:
         param = condor.Params()
         path = knobs.socket_path(param)
+        if options.command in {SETUP, CHECK, TEARDOWN}:
+            from htcondor_annex.tool.setup import run  # noqa: PLC0415  (as above)
+
+            return run(options, param, path, _say)
         if options.command == CREATE:
             _create(options, param, path)
         else:

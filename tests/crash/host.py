@@ -32,6 +32,7 @@ from tests.support import (
     Ended,
     console_config,
     make_lease_function,
+    make_sweep,
 )
 
 __all__ = ["BUSY", "QUIET", "Asked", "Host", "Site"]
@@ -76,9 +77,10 @@ class Site(Closing):
         self.cloud.stop()
 
     def empty(self) -> None:
-        """Empty the cloud, but for the lease function."""
+        """Empty the cloud, but for the lease function and its sweep."""
         self.cloud.reset()
         make_lease_function(self.cloud)
+        make_sweep(self.cloud)
         self.cloud.forget()
 
     def fleets_ever(self) -> dict[str, list[str]]:

@@ -220,7 +220,8 @@ def play(site: Site, directory: Path, story: Story) -> int:
     """
     _prepare(site, story)
     players = [_Player(f"annex{number}", life) for number, life in enumerate(story.lives)]
-    with Host(site, directory, BUSY) as host:
+    knobs = {**BUSY, "ANNEX_LEASE_METHOD": story.method}
+    with Host(site, directory, knobs) as host:
         try:
             for point in story.kills:
                 host.plan_crash(occurrence=point)

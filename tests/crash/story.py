@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from htcondor_annex.annex import LeaseMethod
 from localcloud.weather import KINDS
 
 __all__ = ["Fault", "Life", "Sky", "Step", "Story", "from_json", "stories", "to_json"]
@@ -84,12 +85,14 @@ class Story:
         sky: As is that.
         kills: At which of its crash points each daemon dies, one daemon after the other; 0 is
             none. The points count from the daemon's start.
+        method: What ends the annexes in AWS (ANNEX_LEASE_METHOD).
     """
 
     lives: tuple[Life, ...]
     faults: tuple[Fault, ...]
     sky: Sky
     kills: tuple[int, ...]
+    method: str
 
 
 def to_json(story: Story) -> str:
@@ -110,6 +113,7 @@ def from_json(text: str) -> Story:
         tuple(Fault(**fault) for fault in told["faults"]),
         Sky(**{**told["sky"], "kinds": tuple(told["sky"]["kinds"])}),
         tuple(told["kills"]),
+        told["method"],
     )
 
 
@@ -119,7 +123,9 @@ _REFUSALS = (
     ("RequestSpotFleet", "InvalidParameterValue", 400),
     ("PutRule", "LimitExceededException", 400),
     ("PutTargets", "LimitExceededException", 400),
-    ("GetFunctionConfiguration", "AccessDeniedException", 403),
+    ("GetFunction", "AccessDeniedException", 403),
+    ("GetPolicy", "AccessDeniedException", 403),
+    ("DescribeRule", "AccessDeniedException", 403),
 )
 _CALLS = (
     "RequestSpotFleet",
@@ -129,7 +135,10 @@ _CALLS = (
     "PutTargets",
     "RemoveTargets",
     "DeleteRule",
-    "GetFunctionConfiguration",
+    "GetFunction",
+    "GetPolicy",
+    "ListRuleNamesByTarget",
+    "ListTargetsByRule",
     "CreateTags",
 )
 _SOON = (0.0, 0.0, 0.1, 0.4)
@@ -184,5 +193,6 @@ stories = st.builds(
     faults=st.lists(st.one_of(_refusals, _losses), max_size=3).map(tuple),
     sky=_skies,
     kills=st.lists(st.integers(1, 160), max_size=4).map(tuple),
+    method=st.sampled_from((LeaseMethod.RULE, LeaseMethod.RULE, LeaseMethod.SWEEP)).map(str),
 )
 """All stories."""

@@ -49,12 +49,14 @@ class Scenario:
         ask: Starts the tool.
         check: Sees that the tool's answer was true, and what it is told when it asks again; all
             is settled by then. Raises AssertionError.
+        method: What ends the annex in AWS (ANNEX_LEASE_METHOD).
     """
 
     name: str
     prepare: Callable[[Host], None]
     ask: Callable[[Host], Asked]
     check: Callable[[Host, Ended], None]
+    method: str = "RULE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ def run(
     failure = ""
     site.empty()
     deaths = 1 if first is None else 2
-    with Host(site, directory, QUIET) as host:
+    knobs = {**QUIET, "ANNEX_LEASE_METHOD": scenario.method}
+    with Host(site, directory, knobs) as host:
         if first is not None:
             host.plan_crash(*first)
         trace = host.plan_crash(*point)

@@ -21,6 +21,9 @@ from tests.support import Ended
 
 _WORKERS = 2
 _NAME = "swept"
+# Checks of the lease function run beside the steps that a daemon is killed in: whether they were
+# done by then, and so are not made again, is a race.
+_BESIDE = re.compile(r"call (arn%3A[^,]*|policy), .*")
 _ANSWERED = re.compile(r"call .*, after")
 _RARE = 10
 """One point in so many may depend on how calls that run side by side come to lie."""
@@ -126,6 +129,7 @@ SCENARIOS = (
     Scenario("extend", _have_one, _extend, _extended),
     Scenario("end", _have_one, _end, _ended),
     Scenario("failure with undo", _refuse, _create, _undone),
+    Scenario("extend under the sweep", _have_one, _extend, _extended, "SWEEP"),
 )
 
 
@@ -135,8 +139,11 @@ def _see(sweep: Sweep) -> None:
     assert not sweep.failures, "\n\n".join(
         f"killed at {one.point}: {one.failure}" for one in sweep.failures
     )
-    labels = {point.label for point in sweep.points}
-    assert labels == {point.label for point in sweep.reached}
+    labels, reached = (
+        {point.label for point in points if not _BESIDE.fullmatch(point.label)}
+        for points in (sweep.points, sweep.reached)
+    )
+    assert labels == reached
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -159,7 +166,7 @@ def test_killed_at_every_point(sites: Sequence[Site], tmp_path: Path, scenario: 
 def test_killed_again_while_recovering(sites: Sequence[Site], tmp_path: Path) -> None:
     """A daemon that dies while it makes good a crash does no harm either, from its start on."""
     started: set[Point] = set()
-    for number, scenario in enumerate(SCENARIOS):
+    for number, scenario in enumerate(one for one in SCENARIOS if one.method == "RULE"):
         directory = tmp_path / str(number)  # short: a socket's path has at most 107 bytes
         plain = Sweep(scenario, directory / "plain")
         plain.record(sites[0])

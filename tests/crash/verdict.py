@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from htcondor_annex import tags
-from htcondor_annex.annex import Annex, AnnexState
+from htcondor_annex.annex import Annex, AnnexState, LeaseMethod
 from htcondor_annex.lease import rule
 from localcloud import Contents
 from tests.crash.books import Books
@@ -36,7 +36,8 @@ def _wrong_with(
         (target["Id"], target["Arn"], json.loads(target["Input"]))
         for target in seen.targets.get(name, ())
     ]
-    wanted = rule.put_targets_parameters(annex.identity, annex.lease)["Targets"]
+    has_rule = annex.lease.method is LeaseMethod.RULE
+    wanted = rule.put_targets_parameters(annex.identity, annex.lease)["Targets"] if has_rule else []
     marks = tags.for_annex(annex.identity, annex.lease)
     return [
         *_expected(AnnexState.ACTIVE, annex.state, "state"),
@@ -47,7 +48,7 @@ def _wrong_with(
             targets,
             "targets",
         ),
-        *_expected(marks, rule_tags.get(name), "rule's tags"),
+        *_expected(marks if has_rule else None, rule_tags.get(name), "rule's tags"),
         *(
             wrong
             for thing in (*fleets, *instances)
@@ -74,7 +75,7 @@ def disagreements(
         *(
             one["Name"]
             for one in seen.rules
-            if one["Name"] not in {rule.rule_name(annex_id) for annex_id in ids}
+            if rule.annex_of(one["Name"]) and rule.annex_of(one["Name"]) not in ids
         ),
     ]
     return [

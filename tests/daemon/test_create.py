@@ -10,7 +10,7 @@ import pytest
 from localcloud import LocalCloud
 from tests.support import FUNCTION_ARN, SECRET_KEY, Annexd, console_config, wait_for
 
-STEPS = ("GetFunctionConfiguration", "PutRule", "PutTargets", "RequestSpotFleet")
+STEPS = ("GetFunction", "GetPolicy", "PutRule", "PutTargets", "RequestSpotFleet")
 
 
 def _sent(cloud: LocalCloud) -> dict[str, Any]:
@@ -30,9 +30,15 @@ def test_progress_is_told_step_by_step(annexd: Annexd) -> None:
     """Standard error names every step that was done."""
     err = annexd.ask(console_config()).err
     done = [line.split(":")[0] for line in err.splitlines() if ": done" in line]
-    expected = ["Check lease function", "Put rule", "Put targets", "Request spot fleet"]
+    expected = [
+        "Check lease function",
+        "Check lease permission",
+        "Put rule",
+        "Put targets",
+        "Request spot fleet",
+    ]
     assert sorted(done) == sorted(expected)
-    assert done[-2:] == expected[-2:]
+    assert done[-1] == expected[-1]
 
 
 def test_success_leaves_one_fleet_one_rule_one_target(annexd: Annexd, cloud: LocalCloud) -> None:
@@ -57,7 +63,8 @@ def test_the_lease_stands_before_the_capacity(annexd: Annexd, cloud: LocalCloud)
     annexd.ask(console_config())
     actions = [seen.action for seen in cloud.requests()]
     assert sorted(actions) == sorted(STEPS)
-    assert actions[-2:] == ["PutTargets", "RequestSpotFleet"]
+    assert actions[-1] == "RequestSpotFleet"
+    assert actions.index("PutRule") < actions.index("PutTargets")
 
 
 def test_everything_carries_the_annex_tags(annexd: Annexd, cloud: LocalCloud) -> None:

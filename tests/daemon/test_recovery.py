@@ -11,7 +11,7 @@ import pytest
 from localcloud import LocalCloud
 from tests.support import SECRET_KEY, Annexd, console_config, wait_for
 
-ACTIONS = ("GetFunctionConfiguration", "PutRule", "PutTargets", "RequestSpotFleet")
+ACTIONS = ("GetFunction", "GetPolicy", "PutRule", "PutTargets", "RequestSpotFleet")
 
 
 def _whole(cloud: LocalCloud) -> bool:

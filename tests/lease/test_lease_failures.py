@@ -44,8 +44,8 @@ def what_is_left(cloud: LocalCloud) -> set[str]:
 @pytest.mark.parametrize(
     ("action", "left"),
     [
-        # Instances tagged by the annex end even where its fleets cannot be seen or cancelled.
-        ("DescribeSpotFleetRequests", {"fleet", "rule", "target"}),
+        # A fleet that cannot be seen may have a later end: what it launched waits for a while.
+        ("DescribeSpotFleetRequests", {"fleet", "instances", "object", "rule", "target"}),
         ("CancelSpotFleetRequests", {"fleet", "rule", "target"}),
         ("DescribeInstances", {"instances", "rule", "target"}),
         ("TerminateInstances", {"instances", "rule", "target"}),
@@ -67,6 +67,17 @@ def test_a_failing_call_keeps_only_its_own_part(
     cloud.calm()
     run(event)
     assert set() == what_is_left(cloud)
+
+
+def test_with_no_fleet_to_be_seen_its_instances_end_a_little_later(
+    annexes: Annexes, run: Run, function: Module
+) -> None:
+    """No extension takes longer than the grace: then the tags that can be seen are enough."""
+    event = make_whole(annexes.cloud, annexes)
+    annexes.cloud.fail("DescribeSpotFleetRequests", "AccessDenied", status=403, times=9)
+    with pytest.raises(function.LeaseNotEndedError):
+        run(event, now=EXPIRES + function.GRACE + 1)
+    assert {"fleet", "rule", "target"} == what_is_left(annexes.cloud)
 
 
 def test_everything_failing_leaves_everything_and_the_rule(

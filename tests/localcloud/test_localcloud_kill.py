@@ -105,7 +105,9 @@ def test_one_that_has_ended_by_itself_is_no_trouble(
     assert len(cloud.contents().fleets) == 1
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid(), 2**22 + 1])
+@pytest.mark.parametrize(
+    "pid", [1, os.getpid(), os.getppid(), 2**22 + 1], ids=["init", "self", "parent", "none"]
+)
 def test_only_an_own_child_can_be_meant(cloud: LocalCloud, pid: int) -> None:
     """Not init, not ourselves, not our parent, and none that there cannot be."""
     with pytest.raises(ValueError, match=f"process {pid} is not a child"):
