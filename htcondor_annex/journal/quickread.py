@@ -65,6 +65,7 @@ class Texts:
         """
         texts = self.found[key]
         ad: Ad = {}
+        bare = ""
         shared = self._shared
         for line in b"".join(texts).decode("utf-8", "surrogateescape").split("\n")[:-1]:
             words = line.split(" ", 3)
@@ -75,12 +76,13 @@ class Texts:
                     shared.setdefault(value, value)
                 ad[sys.intern(name)] = shared.get(value, value)
             elif code == "101":
-                ad[MYTYPE] = name
+                ad[MYTYPE] = bare = name
             else:
                 ad.pop(name, None)
         if MYTYPE not in ad:
             raise ValueError(f"{key} has no type")
-        ad[MYTYPE] = ad[MYTYPE].strip('"')  # HTCondor writes the type as an attribute too
+        if ad[MYTYPE] is not bare:  # HTCondor writes the type as an attribute too
+            ad[MYTYPE] = ad[MYTYPE].strip('"')
         (text, *more) = texts
         if more or not text.startswith(b"101"):
             text = block(key, ad)

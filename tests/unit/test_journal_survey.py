@@ -173,3 +173,13 @@ def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
 
 async def _nothing(journal: FileJournal) -> None:
     assert journal
+
+
+def test_a_quotation_mark_in_a_type_is_damage(tmp_path: Path) -> None:
+    """Operation 101 has the type bare: the survey and the journal agree on that."""
+    data = _written(tmp_path).replace(b"101 id-1 Annex", b'101 id-1 "Annex')
+    (damage,) = _survey(data).damages
+    assert ("id-1", True) == (damage.key, '"Annex' in damage.reason)
+    journal_in(tmp_path).write_bytes(data)
+    with pytest.raises(JournalError, match="id-1"):
+        in_journal(tmp_path, _nothing)
