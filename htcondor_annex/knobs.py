@@ -142,10 +142,10 @@ KNOBS: tuple[Knob, ...] = (
         "How long such a thing must have been seen before annexd ends it.",
     ),
     Knob(
-        "ANNEX_DEFAULT_AWS_REGION",
+        regions.KNOB,
         "region",
         "region",
-        "us-east-1",
+        regions.FIRST,
         "Where annexes go if condor_annex is not told. It is also the region of endpoints whose "
         "host name does not tell it (any that is not AWS's own).",
     ),

@@ -54,8 +54,6 @@ class Urls(NamedTuple):
     lambda_: str | None
 
 
-_FIRST = "us-east-1"
-"""AWS's first region, which HTCondor's own defaults name too."""
 _NAMES = ("EC2", "events", "Lambda")
 """The services by name; the same in small letters begins their hosts' names."""
 
@@ -121,7 +119,7 @@ def _own_region(url: str, what: str, partitions: Sequence[Partition]) -> str | N
         raise RequestError(f"the {what} endpoint {url!r} must be https")
     # AWS's oldest names have no region, and mean its first.
     found = (label for label in labels for one in patterns if re.fullmatch(one, label))
-    return next(found, _FIRST)
+    return next(found, regions.FIRST)
 
 
 def region_of_url(url: str, what: str, partitions: Sequence[Partition], default: str) -> str:
@@ -180,7 +178,9 @@ def _usual(
     if asked is None:
         # Not what somebody chose: the default, which has the suffix of most regions only; and
         # HTCondor's own, which its bindings give even where ANNEX_DEFAULT_AWS_REGION is set.
-        unset = {f"https://{what.lower()}.{region}.amazonaws.com" for region in (default, _FIRST)}
+        unset = {
+            f"https://{what.lower()}.{region}.amazonaws.com" for region in (default, regions.FIRST)
+        }
         return _own_url(what, default, partitions) if url in unset else url
     if _own_region(url, what, partitions) in (None, asked):
         return url

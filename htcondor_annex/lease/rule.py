@@ -9,6 +9,7 @@ from typing import Any
 
 from htcondor_annex import tags
 from htcondor_annex.annex import Identity, Lease
+from htcondor_annex.aws.endpoints import LambdaArn
 
 __all__ = [
     "PREFIX",
@@ -16,6 +17,7 @@ __all__ = [
     "annex_of",
     "put_rule_parameters",
     "put_targets_parameters",
+    "rule_arn",
     "rule_name",
 ]
 
@@ -27,6 +29,11 @@ _NAME = re.compile(PREFIX + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re
 def rule_name(annex_id: str) -> str:
     """Return the name of an annex's rule; its one target has the same id."""
     return PREFIX + annex_id
+
+
+def rule_arn(function: LambdaArn, name: str) -> str:
+    """Return the ARN of a rule of the default bus, in the account and region of a function."""
+    return f"arn:{function.partition}:events:{function.region}:{function.account}:rule/{name}"
 
 
 def annex_of(name: str) -> str | None:

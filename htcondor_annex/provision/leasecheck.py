@@ -87,10 +87,7 @@ def check_permission(annex: Annex, aws: Caller) -> None:
     """
     arn = annex.lease.function_arn
     parsed = parse_lambda_arn(arn)
-    rule_arn = (
-        f"arn:{parsed.partition}:events:{parsed.region}:{parsed.account}"
-        f":rule/{rule.rule_name(annex.identity.id)}"
-    )
+    rule_arn = rule.rule_arn(parsed, rule.rule_name(annex.identity.id))
     run = permission.Run(arn, rule_arn, parsed.account)
     if why := permission.refusal(_policy(annex, aws), run):
         raise _not_allowed(arn, why)

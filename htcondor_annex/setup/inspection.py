@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from htcondor_annex import strictjson
+from htcondor_annex.aws.endpoints import parse_lambda_arn
 from htcondor_annex.errors import AnnexError, AwsError, SetupError
 from htcondor_annex.lease import permission, sweep
-from htcondor_annex.lease.rule import PREFIX
+from htcondor_annex.lease.rule import rule_arn, rule_name
 from htcondor_annex.setup import stacks
 from htcondor_annex.setup.aws import Aws
 from htcondor_annex.setup.cloudformation import CloudFormation
@@ -67,12 +68,7 @@ class Inspection:
 
     def made(self) -> Made:
         """Return what the region's stacks give for the knobs; raises as `output`."""
-        return Made(
-            function=self._function,
-            bucket=self.output(stacks.BUCKET, "BucketName"),
-            security_group=self.output(stacks.GROUP, "SecurityGroupID"),
-            instance_profile=self.output(stacks.ROLE, "InstanceProfileARN"),
-        )
+        return Made.read(self.output)
 
     @cached_property
     def _function(self) -> str:
@@ -134,7 +130,7 @@ class Inspection:
 
     def function(self) -> str:
         """Let the function look at everything, and end nothing."""
-        event = json.dumps({"Sweep": True, "DryRun": True})
+        event = json.dumps({**sweep.INPUT, "DryRun": True})
         answer = self._aws.call("lambda", "invoke", FunctionName=self._function, Payload=event)
         try:
             told = strictjson.loads(answer.get("Payload") or b"null")
@@ -161,10 +157,9 @@ class Inspection:
     def permission(self) -> str:
         """Look whether EventBridge may run the function for the sweep's and for annexes' rules."""
         answer = self._aws.call("lambda", "get_policy", FunctionName=self._function)
-        _, partition, _, region, account, *_ = self._function.split(":")
-        rules = f"arn:{partition}:events:{region}:{account}:rule/"
-        for name in (self.output(stacks.FUNCTION, "SweepRuleName"), PREFIX + _ANY_ANNEX):
-            run = permission.Run(self._function, rules + name, account)
+        parsed = parse_lambda_arn(self._function)
+        for name in (self.output(stacks.FUNCTION, "SweepRuleName"), rule_name(_ANY_ANNEX)):
+            run = permission.Run(self._function, rule_arn(parsed, name), parsed.account)
             if why := permission.refusal(answer["Policy"], run):
                 return f"not for the rule {name}: {why}; {_ANEW}"
         return ""

@@ -5,16 +5,16 @@ those of the default region are written plain as well. Names are upstream's. HTC
 whole configuration for one wrong name, and expands `$` in values: neither is ever written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from htcondor_annex import regions
 from htcondor_annex.errors import RequestError, SetupError
 from htcondor_annex.knobs import FUNCTION_KNOB
+from htcondor_annex.setup import stacks
 
 __all__ = [
     "HELP",
-    "REGION_KNOB",
     "Keys",
     "Made",
     "begin_line",
@@ -27,7 +27,6 @@ __all__ = [
     "without_block",
 ]
 
-REGION_KNOB = "ANNEX_DEFAULT_AWS_REGION"
 HELP: Mapping[str, str] = {
     "ANNEX_DEFAULT_CF_URL": "Where CloudFormation is reached, if that is no host of AWS's own.",
     "ANNEX_DEFAULT_S3_URL": "The same of S3.",
@@ -51,6 +50,16 @@ class Made:
     bucket: str
     security_group: str
     instance_profile: str
+
+    @classmethod
+    def read(cls, output: Callable[[str, str], str]) -> "Made":
+        """Return what they gave; `output` tells a stack's output by the names of both."""
+        return cls(
+            function=output(stacks.FUNCTION, "LeaseFunctionARN"),
+            bucket=output(stacks.BUCKET, "BucketName"),
+            security_group=output(stacks.GROUP, "SecurityGroupID"),
+            instance_profile=output(stacks.ROLE, "InstanceProfileARN"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ def is_default(region: str, param: Mapping[str, str]) -> bool:
 
     HTCondor itself says us-east-1 where nobody says anything; so a lease function must be there.
     """
-    return FUNCTION_KNOB not in param or param.get(REGION_KNOB) == region
+    return FUNCTION_KNOB not in param or param.get(regions.KNOB) == region
 
 
 def lines(region: str, knobs: Mapping[str, str], default: Mapping[str, str] | None) -> list[str]:
@@ -106,7 +115,7 @@ def lines(region: str, knobs: Mapping[str, str], default: Mapping[str, str] | No
     """
     found = [f"{regions.prefix(region)}{name} = {value}" for name, value in knobs.items()]
     if default is not None:
-        plain = {REGION_KNOB: region, **default, **knobs}
+        plain = {regions.KNOB: region, **default, **knobs}
         found += [f"{name} = {value}" for name, value in plain.items()]
     return found
 

@@ -25,7 +25,6 @@ _KNOBS = {
     "secret_key_file": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "lease_function_arn": "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
 }
-_REGION = "ANNEX_DEFAULT_AWS_REGION"
 _DURATION = "ANNEX_DEFAULT_LEASE_DURATION"
 _PLAIN = ("annex_name", "count", "lease_duration", "ec2_url", "events_url", "lambda_url")
 
@@ -93,8 +92,7 @@ def _own(options: argparse.Namespace, param: Mapping[str, str], knob: str) -> st
     """Return the caller's own knob: of the region, or of any."""
     from htcondor_annex import regions  # noqa: PLC0415  (as above)
 
-    region = options.aws_region or param.get(_REGION, "us-east-1")
-    return param.get(regions.prefix(region) + knob, param.get(knob))
+    return regions.own_knob(param, regions.chosen(options.aws_region, param), knob)
 
 
 def _request(options: argparse.Namespace, param: Mapping[str, str]) -> dict[str, Any]:

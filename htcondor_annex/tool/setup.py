@@ -16,7 +16,7 @@ from htcondor_annex import condor, regions
 from htcondor_annex.errors import AnnexError, ExitStatus, RequestError, SetupError
 from htcondor_annex.setup import knobfile, regionknobs, stacks
 from htcondor_annex.setup.plans import Wishes
-from htcondor_annex.setup.regionknobs import REGION_KNOB, Keys, Made
+from htcondor_annex.setup.regionknobs import Keys, Made
 from htcondor_annex.setup.stacks import Found
 from htcondor_annex.templates.network import PoolAddressError, check_addresses
 from htcondor_annex.tool.options import CHECK, SETUP, TEARDOWN
@@ -31,7 +31,6 @@ __all__ = ["run"]
 _INTERRUPTED = 130  # as a shell reports SIGINT
 _FROM_INSTANCE = ["FROM", "INSTANCE"]
 _NO_ADDRESS = "none"
-_USUAL_REGION = "us-east-1"
 
 Say = Callable[[str], None]
 
@@ -47,7 +46,7 @@ class _Caller(NamedTuple):
 
 
 def _region(options: argparse.Namespace, param: Mapping[str, str]) -> str:
-    region: str = options.aws_region or param.get(REGION_KNOB, _USUAL_REGION)
+    region = regions.chosen(options.aws_region, param)
     if not regions.is_region(region):
         raise RequestError(
             f"{region[:80]!r} is no AWS region", advice="They look like us-west-2 or eu-north-1."
@@ -68,8 +67,7 @@ def _key_files(caller: _Caller) -> Keys | None:
     found = []
     for kind, path in zip(("ACCESS", "SECRET"), given, strict=True):
         knob = f"ANNEX_DEFAULT_{kind}_KEY_FILE"
-        own = caller.param.get(regions.prefix(caller.region) + knob, caller.param.get(knob))
-        chosen = path or own
+        chosen = path or regions.own_knob(caller.param, caller.region, knob)
         if not chosen:
             raise RequestError(
                 f"no {kind.lower()} key file was given",
@@ -165,21 +163,13 @@ def _setup(caller: _Caller) -> int:
         caller.say(f"Note: {remark}")
     if found is None:
         return _INTERRUPTED
-    _write_knobs(caller, place, _made(found), keys, aws)
+    made = Made.read(lambda stack, output: found[stack].outputs[output])
+    _write_knobs(caller, place, made, keys, aws)
     caller.say(f"{caller.region} is set up. For config.json:")
     caller.say(f"  IamFleetRole: {found[stacks.FLEET_ROLE].outputs['FleetRoleARN']}")
     caller.say(f"  IamInstanceProfile: {found[stacks.ROLE].outputs['InstanceProfileARN']}")
     caller.say(f"  SecurityGroups: {found[stacks.GROUP].outputs['SecurityGroupID']}")
     return ExitStatus.OK
-
-
-def _made(found: Mapping[str, Found]) -> Made:
-    return Made(
-        function=found[stacks.FUNCTION].outputs["LeaseFunctionARN"],
-        bucket=found[stacks.BUCKET].outputs["BucketName"],
-        security_group=found[stacks.GROUP].outputs["SecurityGroupID"],
-        instance_profile=found[stacks.ROLE].outputs["InstanceProfileARN"],
-    )
 
 
 def _write_knobs(
@@ -240,7 +230,7 @@ def _check_knobs(caller: _Caller, inspection: "Inspection") -> bool:
         _answer(f"{what} {error.message}.")
         return False
     wrong = []
-    default = caller.param.get(REGION_KNOB, _USUAL_REGION) == caller.region
+    default = regions.chosen(None, caller.param) == caller.region
     for name, value in wanted.items():
         regional = regions.prefix(caller.region) + name
         seen = caller.param.get(regional, caller.param.get(name) if default else None)
